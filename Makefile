@@ -1,0 +1,116 @@
+# Descent: `make run` serves, `make test` tests; each installs what it needs first. `make help` lists the rest.
+
+PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-dev
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
+PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
+
+CC       := gcc
+BUILD    := build
+CFLAGS   := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -ffp-contract=off $(EXTRA_CFLAGS)
+CPPFLAGS := -D_GNU_SOURCE -I.
+LDFLAGS  := $(EXTRA_LDFLAGS)
+LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lpthread -lm
+
+# --- what is built ------------------------------------------------------------------------------------------
+
+# The learned families' step is compiled once for each instruction set; the rest of the core once.
+ARCH         := $(shell uname -m)
+KERNEL_ISAS  := plain $(if $(filter x86_64,$(ARCH)),v3 v4)
+FLAGS_plain  := -DDSC_KERNEL_PLAIN
+FLAGS_v3     := -DDSC_KERNEL_V3 -march=x86-64-v3 -O3
+FLAGS_v4     := -DDSC_KERNEL_V4 -march=x86-64-v4 -mprefer-vector-width=512 -O3
+
+CORE_SOURCES   := $(filter-out core/lstm_kernel.c,$(wildcard core/*.c))
+SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
+UNIT_SOURCES   := $(wildcard tests/unit/test_*.c tests/laws/test_*.c)
+HTTP_SOURCES   := $(wildcard tests/http/test_*.c)
+
+CORE_OBJECTS   := $(CORE_SOURCES:%.c=$(BUILD)/%.o) $(KERNEL_ISAS:%=$(BUILD)/core/lstm_kernel_%.o)
+EMBED_OBJECT   := $(BUILD)/migrations/embedded.o
+SERVER_OBJECTS := $(SERVER_SOURCES:%.c=$(BUILD)/%.o) $(EMBED_OBJECT)
+SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+UNIT_TESTS     := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+HTTP_TESTS     := $(HTTP_SOURCES:%.c=$(BUILD)/%)
+CRASH_TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/*.c))
+
+# --- the two commands ---------------------------------------------------------------------------------------
+
+.PHONY: all run test help
+all: deps-build
+	@$(MAKE) --no-print-directory $(BUILD)/descent
+
+run: all ## install, build, create ./.descent and serve on 127.0.0.1:8080 (LISTEN=, DATA= change that)
+	$(BUILD)/descent serve --listen $(or $(LISTEN),127.0.0.1:8080) --data $(or $(DATA),.descent)
+
+test: deps-test ## install, build and run every test
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent tests
+	@$(MAKE) --no-print-directory run-tests
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+# --- what must be installed ---------------------------------------------------------------------------------
+
+# Asks dpkg first, so that a machine which has everything needs neither root nor a network.
+define install
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing; \
+	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: deps-build deps-test deps-check
+deps-build: ; $(call install,$(PACKAGES_BUILD))
+deps-test: ; $(call install,$(PACKAGES_TEST))
+deps-check: ; $(call install,$(PACKAGES_CHECK))
+
+# --- rules --------------------------------------------------------------------------------------------------
+
+$(BUILD)/descent: $(BUILD)/server/main.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libdescent.a: $(CORE_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/core/lstm_kernel_%.o: core/lstm_kernel.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_$*) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Migrations (and later pages and pretrained optimizers) become C arrays.
+$(BUILD)/migrations/embed: migrations/embed.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
+
+EMBEDDED := $(sort $(wildcard migrations/*/*.sql))
+$(BUILD)/migrations/embedded.c: $(BUILD)/migrations/embed $(EMBEDDED)
+	$< $(EMBEDDED) > $@.part && mv $@.part $@
+
+$(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+.PHONY: tests run-tests
+tests: $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+run-tests:
+	@for t in $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
+
+.PHONY: format format-check clean
+format: deps-check ## lay out the code with clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+format-check: deps-check
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+.PRECIOUS: $(BUILD)/%.o
+.SECONDARY:
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

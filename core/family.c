@@ -1,0 +1,20 @@
+/* family.c -- the one list of families */
+#include "family.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const dsc_family *const dsc_families[] = {
+    &dsc_family_sgd,
+    &dsc_family_adam,
+    &dsc_family_lstm,
+    NULL,
+};
+
+const dsc_family *dsc_family_find(const char *name)
+{
+    for (const dsc_family *const *family = dsc_families; *family; family++)
+        if (strcmp((*family)->name, name) == 0)
+            return *family;
+    return NULL;
+}

@@ -1,0 +1,84 @@
+/* limits.h -- every bound of the server, with its reason
+ *
+ * What a stranger can send, queue or keep is bounded here and nowhere else. GET /v1 shows those that a client
+ * meets. */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+/* Coordinates of one session: 5 GB of state for the default LSTM, a quarter of a small server. */
+#define LIMIT_COORDINATES 16777216
+
+/* A gradient of that many float32, exactly. */
+#define LIMIT_BODY_BYTES (64u << 20)
+
+/* A vector as JSON text: the same bytes, so about 4 million coordinates; binary is for more. */
+#define LIMIT_JSON_BODY_BYTES (64u << 20)
+
+/* A control message: the largest is a session with LIMIT_LAYOUT_ENTRIES entries. */
+#define LIMIT_CONTROL_BYTES (1u << 20)
+
+/* What one request may decode into beside its vectors: 16 times its text at the most. */
+#define LIMIT_ARENA_BYTES (16u << 20)
+
+/* JSON deeper than this is nobody's request; parsers recurse. */
+#define LIMIT_JSON_DEPTH 32
+
+/* Sessions in one database: keys stay small and a listing pages by key, so this is a matter of disk. */
+#define LIMIT_SESSIONS 1000000
+
+/* Tensors in a session's layout: the largest published networks have a few thousand. */
+#define LIMIT_LAYOUT_ENTRIES 4096
+
+/* Items in one page of a listing. */
+#define LIMIT_PAGE 1000
+
+/* ntm_bfgs keeps n x n numbers: 64 MB at this many coordinates. */
+#define LIMIT_DENSE_COORDINATES 4096
+
+/* The header of a safetensors file: 32 tensors and metadata need a few kB; the format allows 100 MB. */
+#define LIMIT_WEIGHTS_HEADER_BYTES (1u << 20)
+
+/* Text that people write: descriptions, labels. */
+#define LIMIT_DESCRIPTION_BYTES 4096
+#define LIMIT_LABELS            64
+#define LIMIT_LABEL_BYTES       256
+
+/* The longest life that fits RFC 3339 and nobody will see: a hundred years. */
+#define LIMIT_TTL_SECONDS 3155760000.0
+
+/* Requests that wait for one session's turn: more clients than that at one session is a mistake. */
+#define LIMIT_TURN_QUEUE 64
+
+/* Requests waiting for a thread: at 20 us each about 0.1 s of work; more is better refused (503). */
+#define LIMIT_POOL_QUEUE 8192
+
+/* Records waiting for the committer. Each pins one gradient, so bytes are bounded as well. */
+#define LIMIT_JOURNAL_QUEUE 8192
+#define LIMIT_JOURNAL_BYTES ((size_t)2 << 30)
+
+/* One row of a BLOB: SQLite copies a row as a piece, so it should be small beside memory. */
+#define LIMIT_ROW_BYTES ((size_t)16 << 20)
+
+/* Idempotency keys: their length, and how long an answer is remembered. */
+#define LIMIT_IDEMPOTENCY_BYTES   128
+#define LIMIT_IDEMPOTENCY_SECONDS (24 * 3600)
+
+/* An expired session can still be seen for a day; then it is removed. */
+#define LIMIT_EXPIRED_SECONDS (24 * 3600)
+
+/* libmicrohttpd's memory for one connection; at 256 kB the request rate falls by half. */
+#define LIMIT_CONNECTION_BYTES (32u << 10)
+
+/* An inactive connection is closed; then the absolute deadlines of a drip-fed one. */
+#define LIMIT_IDLE_SECONDS          60
+#define LIMIT_HEADER_SECONDS        10
+#define LIMIT_BODY_SECONDS          10
+#define LIMIT_BODY_BYTES_PER_SECOND (1u << 20)
+
+/* File descriptors kept back from connections for the databases and logs. */
+#define LIMIT_SPARE_DESCRIPTORS 64
+
+/* A request or trace id that a client may choose. */
+#define LIMIT_REQUEST_ID_BYTES 128
+
+#endif
