@@ -1,6 +1,6 @@
 # Descent: `make run` serves, `make test` tests; each installs what it needs first. `make help` lists the rest.
 
-PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-dev
+PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 
@@ -10,7 +10,7 @@ CFLAGS   := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototype
             -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -ffp-contract=off $(EXTRA_CFLAGS)
 CPPFLAGS := -D_GNU_SOURCE -I.
 LDFLAGS  := $(EXTRA_LDFLAGS)
-LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lpthread -lm
+LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lpthread -lm
 
 # --- what is built ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 /* fault.h -- the failures that a client can see, as constants
  *
- * One row for each code of the HTTP contract: the word that goes on the wire, the status, the title. The
- * core's own codes (DSC_E...) are rows too, so any dsc_err can be answered. Rows are never renamed. */
+ * One row for each code of the HTTP contract: the word that goes on the wire, the status, the
+ * title. The core's own codes (DSC_E...) are rows too, so any dsc_err can be answered. Rows are
+ * never renamed. */
 #ifndef FAULT_H
 #define FAULT_H
 

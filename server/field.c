@@ -15,7 +15,8 @@
  * What a client wrote may come back in a sentence, cut at a whole character and without control
  * characters.
  *
- * Known and left. Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64
+ * Known and left. Lines and columns count in the text as vector.c left it, without the numbers.
+ * Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64
  * bits stops the parser, which knows a line and a column but no path.
  *
  * Held to account by. tests/unit/test_field.c, tests/fuzz/fuzz_field.c. */
@@ -32,8 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- where a value is, and what is wrong with it
- * --------------------------------------------------------- */
+/* ---- where a value is, and what is wrong with it ---- */
 
 #define NO_INDEX SIZE_MAX
 
@@ -96,6 +96,24 @@ static void real_write(char got[GOT_BYTES], double value)
         (void)snprintf(got + len, GOT_BYTES - len, ".0");
 }
 
+static const char *kind_name(const json_t *json)
+{
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "a list";
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
+    case JSON_NULL:
+        return "null";
+    default:
+        return "a longer text"; /* a short one, and every number, is shown as it is */
+    }
+}
+
 /* A value as a sentence shows it: 17.5, "abc", null, a list. */
 static void got_write(char got[GOT_BYTES], const json_t *json)
 {
@@ -109,13 +127,7 @@ static void got_write(char got[GOT_BYTES], const json_t *json)
         (void)jsontext_quote(text, sizeof text, json_string_value(json));
         (void)snprintf(got, GOT_BYTES, "\"%s\"", text);
     } else
-        (void)snprintf(got, GOT_BYTES, "%s",
-                       json_is_object(json)   ? "an object"
-                       : json_is_array(json)  ? "a list"
-                       : json_is_string(json) ? "a longer text"
-                       : json_is_null(json)   ? "null"
-                       : json_is_true(json)   ? "true"
-                                              : "false");
+        (void)snprintf(got, GOT_BYTES, "%s", kind_name(json));
 }
 
 /* "must be <what>, not <the value>" */
@@ -136,8 +148,7 @@ static void list_add(char *list, size_t size, const char *word, const char *quot
     (void)snprintf(list + used, size - used, "%s%s%s%s", used ? ", " : "", quote, word, quote);
 }
 
-/* ---- what a row allows
- * ----------------------------------------------------------------------------------- */
+/* ---- what a row allows ---- */
 
 static bool is_bounded(const struct field *row)
 {
@@ -177,8 +188,7 @@ static bool check_count(dsc_err *err, const struct place *place, const struct fi
                    unit, count);
 }
 
-/* ---- trees to text
- * --------------------------------------------------------------------------------------- */
+/* ---- trees to text ---- */
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -235,10 +245,7 @@ static bool dump_scalar(struct buf *out, const json_t *json)
     if (json_is_integer(json))
         (void)snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
     else
-        (void)snprintf(text, sizeof text, "%s",
-                       json_is_true(json)    ? "true"
-                       : json_is_false(json) ? "false"
-                                             : "null");
+        (void)snprintf(text, sizeof text, "%s", kind_name(json)); /* true, false, null */
     return buf_append(out, text, strlen(text));
 }
 
@@ -265,8 +272,7 @@ static char *dump_text(json_t *json, dsc_arena *arena)
     return text;
 }
 
-/* ---- one function for each kind of row
- * ------------------------------------------------------------------- */
+/* ---- one function for each kind of row ---- */
 
 struct decoder {
     dsc_arena *arena;
@@ -327,14 +333,12 @@ static bool decode_string(const struct decoder *d, const struct field *row, json
 static bool fail_word(dsc_err *err, const struct field *row, const json_t *json,
                       const struct place *place)
 {
-    char list[SENTENCE_BYTES] = "one of ";
+    char list[SENTENCE_BYTES - 8] = "", what[SENTENCE_BYTES];
 
-    for (int i = 0; row->words[i]; i++) {
-        const size_t used = strlen(list);
-
-        (void)snprintf(list + used, sizeof list - used, "%s\"%s\"", i ? ", " : "", row->words[i]);
-    }
-    return fail_value(err, place, json, list);
+    for (int i = 0; row->words[i]; i++)
+        list_add(list, sizeof list, row->words[i], "\"");
+    (void)snprintf(what, sizeof what, "one of %s", list);
+    return fail_value(err, place, json, what);
 }
 
 static bool decode_word(const struct decoder *d, const struct field *row, json_t *json,
@@ -500,8 +504,7 @@ static decode_kind *const decode_kinds[] = {
     [FIELD_LABELS] = decode_labels, [FIELD_JSON] = decode_json, [FIELD_VECTOR] = decode_vector,
 };
 
-/* ---- a whole body
- * ---------------------------------------------------------------------------------------- */
+/* ---- a whole body ---- */
 
 static const struct field *find_row(const struct shape *shape, const char *name)
 {
@@ -571,8 +574,7 @@ static bool decode_body(const struct decoder *d, const struct shape *shape, json
     return true;
 }
 
-/* ---- text to a tree
- * -------------------------------------------------------------------------------------- */
+/* ---- text to a tree ---- */
 
 static bool fail_at_byte(const char *text, size_t at, const char *what, dsc_err *err)
 {
@@ -633,29 +635,39 @@ static bool fail_duplicate(const char *text, size_t len, const json_error_t *err
                     error->line, error->column);
 }
 
+static bool fail_parsed(const json_error_t *error, int code, const char *what, size_t len,
+                        dsc_err *err)
+{
+    return dsc_fail(err, code, NULL, "line %d, column %d: %.*s", error->line, error->column,
+                    (int)len, what);
+}
+
 /* Jansson's sentence without its quotation of what the client wrote. */
-static bool fail_syntax(int code, const json_error_t *error, dsc_err *err)
+static bool fail_syntax(const json_error_t *error, dsc_err *err)
 {
     const char *const near = strstr(error->text, " near '");
     const size_t len = near ? (size_t)(near - error->text) : strlen(error->text);
 
-    return dsc_fail(err, code, NULL, "line %d, column %d: %.*s", error->line, error->column,
-                    (int)len, error->text);
+    return fail_parsed(error, FAULT_MALFORMED_JSON, error->text, len, err);
 }
 
 static bool fail_parse(const char *text, size_t len, const json_error_t *error, dsc_err *err)
 {
+    static const char too_large[] = "the number is too large",
+                      nul[] = "a text must not hold \\u0000";
+
     switch (json_error_code(error)) {
     case json_error_duplicate_key:
         return fail_duplicate(text, len, error, err);
     case json_error_numeric_overflow:
+        return fail_parsed(error, FAULT_INVALID_VALUE, too_large, strlen(too_large), err);
     case json_error_null_character:
-        return fail_syntax(FAULT_INVALID_VALUE, error, err);
+        return fail_parsed(error, FAULT_INVALID_VALUE, nul, strlen(nul), err);
     case json_error_unknown: /* no sentence: an allocation failed */
     case json_error_out_of_memory:
         return fail_memory(err);
     default:
-        return fail_syntax(FAULT_MALFORMED_JSON, error, err);
+        return fail_syntax(error, err);
     }
 }
 
@@ -702,8 +714,7 @@ bool field_decode(const struct shape *shape, const char *text, size_t len, void 
     return ok;
 }
 
-/* ---- parameters of an optimizer
- * -------------------------------------------------------------------------- */
+/* ---- parameters of an optimizer ---- */
 
 static bool set_value(dsc_hyper *hyper, const char *key, const json_t *value, dsc_err *err)
 {
@@ -752,8 +763,7 @@ done:
     return ok;
 }
 
-/* ---- labels
- * ---------------------------------------------------------------------------------------------- */
+/* ---- labels ---- */
 
 /* A tree of text that this file made; NULL text is no labels. NULL when there is no memory. */
 static json_t *labels_parse(const char *labels)

@@ -1,13 +1,13 @@
 /* field.h -- JSON bodies as tables of fields: the one door to Jansson
  *
- * A body is a struct and a table of rows that say where each member lies, what it may be and what it means.
- * The same rows decode and check a request, encode a reply and describe both in OpenAPI. json_t never leaves
- * field.c.
+ * A body is a struct and a table of rows that say where each member lies, what it may be and what
+ * it means. The same rows decode and check a request, encode a reply and describe both in OpenAPI.
+ * json_t never leaves field.c.
  *
  * Every body struct begins with a struct field_seen. Decoding fills it; encoding reads it:
- *   given  bit i: row i was in the text          -- a FIELD_OPTIONAL row is encoded only when its bit is set
- *   null   bit i: ... and it was null            -- a FIELD_NULLABLE row with its bit set is encoded as null
- * A string that is NULL is encoded as null without any bit. */
+ *   given  bit i: row i was in the text          -- a FIELD_OPTIONAL row is encoded only when its
+ * bit is set null   bit i: ... and it was null            -- a FIELD_NULLABLE row with its bit set
+ * is encoded as null A string that is NULL is encoded as null without any bit. */
 #ifndef FIELD_H
 #define FIELD_H
 
@@ -33,7 +33,8 @@ enum field_kind {
     FIELD_LABELS, /* const char *: JSON text of an object of strings, bounded by limits.h, keys
                      sorted; a null value is allowed only where FIELD_MERGE is set               */
     FIELD_JSON,   /* const char *: JSON text of any object, compact, keys sorted                 */
-    FIELD_VECTOR, /* nothing in the struct: an array that vector.c takes and gives; described only */
+    FIELD_VECTOR, /* nothing in the struct: an array that vector.c takes and gives; described only
+                   */
 };
 
 enum { FIELD_REQUIRED = 1, FIELD_NULLABLE = 2, FIELD_OPTIONAL = 4, FIELD_MERGE = 8 };
@@ -43,11 +44,11 @@ struct field {
     enum field_kind kind;
     size_t offset; /* in the struct */
     unsigned flags;
-    double min, max;            /* a number's range, or a text's bytes, or a list's items; both 0: none */
-    size_t max_items;           /* FIELD_INTS, FIELD_REALS */
-    const char *const *words;   /* FIELD_WORD: NULL-terminated */
-    const struct shape *shape;  /* FIELD_OBJECT, FIELD_LIST */
-    const char *doc;            /* a sentence, units included */
+    double min, max;  /* a number's range, or a text's bytes, or a list's items; both 0: none */
+    size_t max_items; /* FIELD_INTS, FIELD_REALS */
+    const char *const *words;  /* FIELD_WORD: NULL-terminated */
+    const struct shape *shape; /* FIELD_OBJECT, FIELD_LIST */
+    const char *doc;           /* a sentence, units included */
 };
 
 struct shape {
@@ -62,29 +63,31 @@ struct field_list {
     void *items; /* [count] structs or numbers, from the arena */
 };
 
-/* Decode text[0..len) into *out (shape->size bytes, zeroed first); strings and lists are borrowed from the
- * arena. On failure err is FAULT_MALFORMED_JSON (not an object, syntax, depth, invalid UTF-8; the sentence
- * has line and column), FAULT_DUPLICATE_KEY, FAULT_UNKNOWN_FIELD, FAULT_MISSING_FIELD, FAULT_INVALID_VALUE or
- * FAULT_OUT_OF_MEMORY, with where = "layout[1].shape[0]". An empty text is an empty object. */
+/* Decode text[0..len) into *out (shape->size bytes, zeroed first); strings and lists are borrowed
+ * from the arena. On failure err is FAULT_MALFORMED_JSON (not an object, syntax, depth, invalid
+ * UTF-8; the sentence has line and column), FAULT_DUPLICATE_KEY, FAULT_UNKNOWN_FIELD,
+ * FAULT_MISSING_FIELD, FAULT_INVALID_VALUE or FAULT_OUT_OF_MEMORY, with where =
+ * "layout[1].shape[0]". An empty text is an empty object. */
 bool field_decode(const struct shape *shape, const char *text, size_t len, void *out,
                   dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 
-/* Append *in as one line of JSON (no newline) to out. FAULT_OUT_OF_MEMORY. Doubles are written shortest that
- * round-trips; one that is not finite is null. */
-bool field_encode(const struct shape *shape, const void *in, struct buf *out, dsc_err *err)
-    DSC_MUST_CHECK;
+/* Append *in as one line of JSON (no newline) to out. FAULT_OUT_OF_MEMORY. Doubles are written
+ * shortest that round-trips; one that is not finite is null. */
+bool field_encode(const struct shape *shape, const void *in, struct buf *out,
+                  dsc_err *err) DSC_MUST_CHECK;
 
-/* Set rows of `hyper` from a JSON object such as {"learning_rate": 0.01}; failures as field_decode, with where
- * = "config.learning_rate" (`where` is the prefix, "config"; may be ""). NULL or empty text sets nothing. */
+/* Set rows of `hyper` from a JSON object such as {"learning_rate": 0.01}; failures as field_decode,
+ * with where = "config.learning_rate" (`where` is the prefix, "config"; may be ""). NULL or empty
+ * text sets nothing. */
 bool field_hyper_decode(dsc_hyper *hyper, const char *text, size_t len, const char *where,
                         dsc_err *err) DSC_MUST_CHECK;
 
-/* All rows as one JSON object, in the table's order; from the arena, NULL when it is full. Whole numbers are
- * written without a point. */
+/* All rows as one JSON object, in the table's order; from the arena, NULL when it is full. Whole
+ * numbers are written without a point. */
 char *field_hyper_encode(const dsc_hyper *hyper, dsc_arena *arena);
 
-/* Merge RFC 7396: `patch` (FIELD_LABELS text decoded with FIELD_MERGE) onto `labels`; from the arena. NULL when
- * it is full; check the number of labels with field_labels_count. */
+/* Merge RFC 7396: `patch` (FIELD_LABELS text decoded with FIELD_MERGE) onto `labels`; from the
+ * arena. NULL when it is full; check the number of labels with field_labels_count. */
 char *field_labels_merge(const char *labels, const char *patch, dsc_arena *arena);
 size_t field_labels_count(const char *labels);
 

@@ -1,10 +1,10 @@
 /* http.h -- the gateway to libmicrohttpd: requests in, replies out
  *
- * One network thread (epoll) reads requests and sends replies; it never computes and never waits on a disk.
- * Two up-calls run on it and must not block: `begin` when the headers have arrived, which answers at once what
- * needs no body (404, 405, 411, 413, 415) or lets the body come in; `serve` when the body is whole. The
- * application answers each request exactly once, from any thread, with http_reply; until then the connection
- * is suspended and the request struct stays valid. */
+ * One network thread (epoll) reads requests and sends replies; it never computes and never waits on
+ * a disk. Two up-calls run on it and must not block: `begin` when the headers have arrived, which
+ * answers at once what needs no body (404, 405, 411, 413, 415) or lets the body come in; `serve`
+ * when the body is whole. The application answers each request exactly once, from any thread, with
+ * http_reply; until then the connection is suspended and the request struct stays valid. */
 #ifndef HTTP_H
 #define HTTP_H
 
@@ -21,14 +21,15 @@ struct http;
 
 /* One request. Everything is borrowed from the gateway until http_reply. */
 struct request {
-    const char *method;       /* "POST" */
-    const char *path;         /* "/v1/sessions/abc", undecoded, without the query */
-    uint64_t content_length;  /* 0 when there is none */
-    bool has_length;          /* a Content-Length header was there */
-    struct buf *body;         /* whole when `serve` is called; data is followed by a NUL byte (not in len) */
+    const char *method;      /* "POST" */
+    const char *path;        /* "/v1/sessions/abc", undecoded, without the query */
+    uint64_t content_length; /* 0 when there is none */
+    bool has_length;         /* a Content-Length header was there */
+    struct buf
+        *body; /* whole when `serve` is called; data is followed by a NUL byte (not in len) */
     char id[LIMIT_REQUEST_ID_BYTES + 1]; /* X-Request-Id: the client's if well formed, else made */
-    uint64_t began_ns;        /* CLOCK_MONOTONIC when the headers had arrived */
-    void *app;                /* the application's own; NULL at first */
+    uint64_t began_ns;                   /* CLOCK_MONOTONIC when the headers had arrived */
+    void *app;                           /* the application's own; NULL at first */
 };
 
 /* A reply. Strings are copied by http_reply, the body's count is taken over. */
@@ -37,7 +38,7 @@ struct reply {
     const char *content_type; /* NULL when there is no body */
     struct buf *body;         /* may be NULL */
     struct {
-        const char *name;     /* a constant */
+        const char *name; /* a constant */
         char value[192];
     } header[HTTP_HEADERS_MAX];
     int headers;
@@ -50,21 +51,23 @@ struct http_options {
 };
 
 struct http_calls {
-    /* Headers are there. True: read the body (content_length bytes; the application has checked the limit), then
-     * serve. False: http_reply has been called. */
+    /* Headers are there. True: read the body (content_length bytes; the application has checked the
+     * limit), then serve. False: http_reply has been called. */
     bool (*begin)(void *app, struct request *request);
     void (*serve)(void *app, struct request *request);
     void (*done)(void *app, struct request *request); /* the reply was sent or the client is gone */
     void *app;
 };
 
-/* Start listening. FAULT_INTERNAL with a sentence that names the address and the reason. *out is the caller's. */
+/* Start listening. FAULT_INTERNAL with a sentence that names the address and the reason. *out is
+ * the caller's. */
 bool http_start(struct http **out, const struct http_options *options,
                 const struct http_calls *calls, dsc_err *err) DSC_MUST_CHECK;
 
 uint16_t http_port(const struct http *http);
 
-/* A request's header or query parameter, decoded; NULL when absent. Valid until http_reply, on any thread. */
+/* A request's header or query parameter, decoded; NULL when absent. Valid until http_reply, on any
+ * thread. */
 const char *http_header(const struct request *request, const char *name);
 const char *http_query(const struct request *request, const char *name);
 
@@ -74,7 +77,8 @@ void http_reply(struct request *request, struct reply *reply);
 /* Append a header whose value is formatted; cut at its room. */
 void reply_header(struct reply *reply, const char *name, const char *fmt, ...) DSC_PRINTF(3, 4);
 
-/* Take no new connections; later http_stop waits until every request has been answered, then frees. */
+/* Take no new connections; later http_stop waits until every request has been answered, then frees.
+ */
 void http_quiesce(struct http *http);
 void http_stop(struct http *http);
 

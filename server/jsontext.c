@@ -103,8 +103,8 @@ bool jsontext_string(struct buf *out, const char *text, size_t len)
 
 size_t jsontext_real(char text[JSONTEXT_REAL_MAX], double x)
 {
-    /* Digits beyond the 15 that any normal double carries faithfully are tried one by one, up to the 17 that
-     * always suffice; %g leaves out zeros at the end. Subnormals carry fewer. */
+    /* Digits beyond the 15 that any normal double carries faithfully are tried one by one, up to
+     * the 17 that always suffice; %g leaves out zeros at the end. Subnormals carry fewer. */
     int digits = fabs(x) < DBL_MIN ? 1 : DBL_DIG;
     int len;
 

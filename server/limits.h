@@ -1,7 +1,7 @@
 /* limits.h -- every bound of the server, with its reason
  *
- * What a stranger can send, queue or keep is bounded here and nowhere else. GET /v1 shows those that a client
- * meets. */
+ * What a stranger can send, queue or keep is bounded here and nowhere else. GET /v1 shows those
+ * that a client meets. */
 #ifndef LIMITS_H
 #define LIMITS_H
 
@@ -23,7 +23,8 @@
 /* JSON deeper than this is nobody's request; parsers recurse. */
 #define LIMIT_JSON_DEPTH 32
 
-/* Sessions in one database: keys stay small and a listing pages by key, so this is a matter of disk. */
+/* Sessions in one database: keys stay small and a listing pages by key, so this is a matter of
+ * disk. */
 #define LIMIT_SESSIONS 1000000
 
 /* Tensors in a session's layout: the largest published networks have a few thousand. */
@@ -35,7 +36,8 @@
 /* ntm_bfgs keeps n x n numbers: 64 MB at this many coordinates. */
 #define LIMIT_DENSE_COORDINATES 4096
 
-/* The header of a safetensors file: 32 tensors and metadata need a few kB; the format allows 100 MB. */
+/* The header of a safetensors file: 32 tensors and metadata need a few kB; the format allows 100
+ * MB. */
 #define LIMIT_WEIGHTS_HEADER_BYTES (1u << 20)
 
 /* Text that people write: descriptions, labels. */
@@ -49,7 +51,8 @@
 /* Requests that wait for one session's turn: more clients than that at one session is a mistake. */
 #define LIMIT_TURN_QUEUE 64
 
-/* Requests waiting for a thread: at 20 us each about 0.1 s of work; more is better refused (503). */
+/* Requests waiting for a thread: at 20 us each about 0.1 s of work; more is better refused (503).
+ */
 #define LIMIT_POOL_QUEUE 8192
 
 /* Records waiting for the committer. Each pins one gradient, so bytes are bounded as well. */

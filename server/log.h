@@ -1,6 +1,7 @@
 /* log.h -- one line of JSON on stderr for everything worth knowing later
  *
- * Lines are written whole with one write(2), so threads never mix theirs. Client text is escaped. */
+ * Lines are written whole with one write(2), so threads never mix theirs. Client text is escaped.
+ */
 #ifndef LOG_H
 #define LOG_H
 

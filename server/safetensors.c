@@ -72,8 +72,7 @@ struct file {
     const char *family, *config;           /* NULL when the metadata has none */
 };
 
-/* ---- failures
- * -------------------------------------------------------------------------------------------- */
+/* ---- failures ---- */
 
 /* About a tensor or a key of the file, by the name that the file gives it. */
 static bool DSC_PRINTF(3, 4) fail_file(dsc_err *err, const char *name, const char *fmt, ...)
@@ -96,8 +95,7 @@ static bool fail_inner(dsc_err *err, const dsc_err *inner)
     return fail_file(err, inner->where, "%s", inner->text);
 }
 
-/* ---- the header's tensors, each by itself
- * ---------------------------------------------------------------- */
+/* ---- the header's tensors, each by itself ---- */
 
 /* A size or an offset: a whole number that is not negative. */
 static bool read_size(size_t *out, const json_t *json)
@@ -180,8 +178,7 @@ static bool read_tensor(struct file *file, const char *name, const json_t *json,
     return true;
 }
 
-/* ---- ... and all together
- * -------------------------------------------------------------------------------- */
+/* ---- ... and all together ---- */
 
 static bool lies_before(const struct extent *a, const struct extent *b)
 {
@@ -224,8 +221,7 @@ static bool check_cover(const struct file *file, dsc_err *err)
     return true;
 }
 
-/* ---- the header
- * ------------------------------------------------------------------------------------------ */
+/* ---- the header ---- */
 
 static bool read_metadata(struct file *file, json_t *metadata, dsc_err *err)
 {
@@ -312,8 +308,18 @@ static bool read_file(struct file *file, const unsigned char *bytes, size_t len,
     return read_entries(file, err);
 }
 
-/* ---- from a file to a model
- * ------------------------------------------------------------------------------ */
+/* ---- from a file to a model ---- */
+
+static bool read_config_text(dsc_hyper *hyper, const char *config, dsc_err *err)
+{
+    static const char where[] = METADATA ".config";
+
+    if (field_hyper_decode(hyper, config, strlen(config), where, err))
+        return true;
+    if (err->where[0] == '\0') /* the text as a whole is wrong */
+        (void)snprintf(err->where, sizeof err->where, "%s", where);
+    return false;
+}
 
 /* Metadata without `family` counts as none, because PyTorch's tools write their own. */
 static bool read_config(dsc_hyper *hyper, const struct file *file, const dsc_family *family,
@@ -326,8 +332,7 @@ static bool read_config(dsc_hyper *hyper, const struct file *file, const dsc_fam
     if (file->family && strcmp(file->family, family->name) != 0)
         return fail_file(err, METADATA ".family", "must be \"%s\", the optimizer's", family->name);
     if (file->family && file->config)
-        ok = field_hyper_decode(hyper, file->config, strlen(file->config), METADATA ".config",
-                                &inner);
+        ok = read_config_text(hyper, file->config, &inner);
     else if (family->hyper_guess)
         ok = family->hyper_guess(hyper, &file->layout, &inner);
     else if (!file->family)
@@ -402,8 +407,7 @@ bool safetensors_import(dsc_model **out, const void *bytes, size_t len, const ds
     return ok;
 }
 
-/* ---- from a model to a file
- * ------------------------------------------------------------------------------ */
+/* ---- from a model to a file ---- */
 
 static bool append_text(struct buf *out, const char *text)
 {

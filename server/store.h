@@ -1,8 +1,9 @@
 /* store.h -- the small database: optimizers, versions, sessions; nothing here changes with a step
  *
- * One connection under one lock: rows are small, callers are threads that may wait for a disk (never the
- * network thread). Every writing call is one transaction and is durable when it returns. Sessions whose
- * durability is `memory` live in tables of the same shape that never reach the disk. */
+ * One connection under one lock: rows are small, callers are threads that may wait for a disk
+ * (never the network thread). Every writing call is one transaction and is durable when it returns.
+ * Sessions whose durability is `memory` live in tables of the same shape that never reach the disk.
+ */
 #ifndef STORE_H
 #define STORE_H
 
@@ -17,12 +18,13 @@ struct store;
 enum durability { DURABILITY_STRICT, DURABILITY_RELAXED, DURABILITY_MEMORY };
 extern const char *const durability_words[]; /* "strict", "relaxed", "memory", NULL */
 
-/* Open DIR/descent.db (making DIR and it), applying migrations/small. FAULT_INTERNAL with a sentence; a database
- * newer than this program is refused. */
+/* Open DIR/descent.db (making DIR and it), applying migrations/small. FAULT_INTERNAL with a
+ * sentence; a database newer than this program is refused. */
 bool store_open(struct store **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 
-/* Texts in rows are borrowed from the arena given to the call. Times are milliseconds since 1970. */
+/* Texts in rows are borrowed from the arena given to the call. Times are milliseconds since 1970.
+ */
 struct optimizer_row {
     int64_t id;
     const char *name, *family, *config, *description, *labels; /* config, labels: JSON texts */
@@ -50,7 +52,8 @@ struct session_row {
     int64_t created_at;
 };
 
-/* Insert an optimizer and, when `weights` is not NULL, its version 1. FAULT_ALREADY_EXISTS. Fills ids. */
+/* Insert an optimizer and, when `weights` is not NULL, its version 1. FAULT_ALREADY_EXISTS. Fills
+ * ids. */
 bool store_optimizer_insert(struct store *store, struct optimizer_row *row, const char *source,
                             const char *sha256, const struct buf *weights, int64_t weights_count,
                             dsc_err *err) DSC_MUST_CHECK;
@@ -68,18 +71,19 @@ bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
 /* A new version; its number is one more than any ever given. Fills id and number. */
 bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights,
                           dsc_err *err) DSC_MUST_CHECK;
-/* number 0 means the highest. FAULT_NOT_FOUND for optimizer or version, FAULT_NO_VERSION when it has none. */
+/* number 0 means the highest. FAULT_NOT_FOUND for optimizer or version, FAULT_NO_VERSION when it
+ * has none. */
 bool store_version_find(struct store *store, const char *optimizer, int64_t number,
                         struct version_row *out, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
-bool store_version_by_id(struct store *store, int64_t id, struct version_row *out,
-                         dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+bool store_version_by_id(struct store *store, int64_t id, struct version_row *out, dsc_arena *arena,
+                         dsc_err *err) DSC_MUST_CHECK;
 bool store_version_list(struct store *store, const char *optimizer, int64_t after, size_t max,
                         struct version_row **out, size_t *count, dsc_arena *arena,
                         dsc_err *err) DSC_MUST_CHECK;
 bool store_version_weights(struct store *store, int64_t version_id, struct buf **out,
                            dsc_err *err) DSC_MUST_CHECK; /* *out is the caller's count */
-bool store_version_delete(struct store *store, const char *optimizer, int64_t number,
-                          dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND, _BUILTIN_PROTECTED, _IN_USE */
+bool store_version_delete(struct store *store, const char *optimizer, int64_t number, dsc_err *err)
+    DSC_MUST_CHECK; /* FAULT_NOT_FOUND, _BUILTIN_PROTECTED, _IN_USE */
 
 /* Sessions. Fills seq. FAULT_QUOTA_EXCEEDED at LIMIT_SESSIONS. */
 bool store_session_insert(struct store *store, struct session_row *row,
@@ -90,9 +94,9 @@ bool store_session_list(struct store *store, int64_t after, size_t max, struct s
                         size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
 
-/* Idempotency keys: what a POST that creates made. Remember it right after; find it before. `scope` is the
- * route, `digest` the body's sha256, `made` the id of the thing. find: *made is "" when the key is new;
- * FAULT_IDEMPOTENCY_MISMATCH when it was used with another body. */
+/* Idempotency keys: what a POST that creates made. Remember it right after; find it before. `scope`
+ * is the route, `digest` the body's sha256, `made` the id of the thing. find: *made is "" when the
+ * key is new; FAULT_IDEMPOTENCY_MISMATCH when it was used with another body. */
 bool store_idempotency_find(struct store *store, const char *scope, const char *key,
                             const char *digest, char made[80], dsc_err *err) DSC_MUST_CHECK;
 bool store_idempotency_insert(struct store *store, const char *scope, const char *key,

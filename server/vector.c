@@ -26,8 +26,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "the wire and the files are little-endian");
 
-/* ---- finding the array
- * --------------------------------------------------------------------------------- */
+/* ---- finding the array ---- */
 
 static const char *skip_space(const char *p, const char *end)
 {
@@ -116,8 +115,7 @@ static const char *find_array(const char *text, const char *end, const char *nam
     return NULL;
 }
 
-/* ---- reading the array
- * --------------------------------------------------------------------------------- */
+/* ---- reading the array ---- */
 
 static bool begins_with(const char *p, const char *end, const char *word)
 {
@@ -213,8 +211,7 @@ bool vector_extract(char *text, size_t *len, const char *name, float *out, size_
     return true;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 size_t vector_text_max(size_t n)
 {
@@ -238,11 +235,15 @@ size_t vector_write(char *text, const float *x, size_t n)
 
 size_t vector_write_one(char *text, float x)
 {
-    return decimal_write(text, x);
+    /* decimal_write writes beyond what it returns; here nobody promised it room for that. */
+    char whole[DECIMAL_MAX];
+    const size_t len = decimal_write(whole, x);
+
+    memcpy(text, whole, len);
+    return len;
 }
 
-/* ---- 16 bits
- * ------------------------------------------------------------------------------------------- */
+/* ---- 16 bits ---- */
 
 const char *const vector_dtypes[] = {"F32", "F16", "BF16", NULL};
 

@@ -1,0 +1,252 @@
+/* run.c -- one optimization in progress
+ *
+ * A run is its state array and a step counter. dsc_run_check is what keeps a promise: when it has said
+ * yes, the step cannot fail. It scans the gradient once, for finiteness and for the largest size, and asks
+ * the family for a bound; only where the bound is beyond the limit is the step itself computed, block by
+ * block on copies of the state, to see. */
+#include "run.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+struct dsc_run {
+    dsc_model *model; /* holds a count */
+    size_t n, width;  /* coordinates; numbers kept of each */
+    uint64_t steps;
+    float *state; /* [state_len] owned; never NULL */
+};
+
+/* --- life ------------------------------------------------------------------------------------------------ */
+
+static size_t state_len(const dsc_run *run)
+{
+    return dsc_model_state_len(run->model, run->n);
+}
+
+/* NULL when there is no memory, or never could be. One number more, so that none is NULL. */
+static float *state_new(size_t n, size_t width)
+{
+    const size_t most = (SIZE_MAX / 2 - ALIGNMENT) / sizeof(float);
+    size_t len;
+
+    if (n > most - DSC_LANES || __builtin_mul_overflow(dsc_state_lanes(n), width, &len) || len > most)
+        return NULL;
+    return aligned_alloc(ALIGNMENT, (len * sizeof(float) + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
+}
+
+bool dsc_run_new(dsc_run **out, dsc_model *model, size_t n, dsc_err *err)
+{
+    const size_t width = dsc_model_state_layout(model)->len;
+    dsc_run *const run = calloc(1, sizeof *run);
+    float *const state = state_new(n, width);
+
+    assert(n >= 1);
+    if (!run || !state) {
+        free(run);
+        free(state);
+        return dsc_fail(err, DSC_ENOMEM, NULL, "no memory for the state of %zu coordinates", n);
+    }
+    *run = (dsc_run){.model = dsc_model_hold(model), .n = n, .width = width, .state = state};
+    dsc_run_reset(run);
+    *out = run;
+    return true;
+}
+
+void dsc_run_free(dsc_run *run)
+{
+    if (!run)
+        return;
+    dsc_model_drop(run->model);
+    free(run->state);
+    free(run);
+}
+
+dsc_model *dsc_run_model(const dsc_run *run)
+{
+    return run->model;
+}
+
+size_t dsc_run_n(const dsc_run *run)
+{
+    return run->n;
+}
+
+uint64_t dsc_run_steps(const dsc_run *run)
+{
+    return run->steps;
+}
+
+void dsc_run_reset(dsc_run *run)
+{
+    const dsc_family *const family = dsc_model_family(run->model);
+
+    if (family->state_init)
+        family->state_init(run->state, state_len(run), dsc_model_hyper(run->model));
+    else
+        memset(run->state, 0, state_len(run) * sizeof *run->state);
+    run->steps = 0;
+}
+
+float *dsc_work_new(void)
+{
+    return aligned_alloc(ALIGNMENT, DSC_WORK_MAX * sizeof(float));
+}
+
+void dsc_work_free(float *work)
+{
+    free(work);
+}
+
+/* --- may this gradient be taken? ------------------------------------------------------------------------- */
+
+/* The bits of a float without its sign, which order as sizes do: all that are not finite are above
+ * FLT_MAX. Integers, so that the compiler may keep several maxima at once. */
+static uint32_t size_bits(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits & UINT32_C(0x7fffffff);
+}
+
+__attribute__((optimize("O3"))) static uint32_t largest_bits(const float *x, size_t n)
+{
+    uint32_t most = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = size_bits(x[i]);
+
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
+static float of_bits(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static bool fail_at(dsc_err *err, const char *array, size_t at, const char *text)
+{
+    char where[sizeof err->where];
+
+    (void)snprintf(where, sizeof where, "%s[%zu]", array, at);
+    return dsc_fail(err, DSC_ENUMERIC, where, "%s", text);
+}
+
+/* Every |x[i]| <= limit; else the first that is not is reported at begin + i. False for NaN. */
+static bool check_updates(const float *x, size_t n, size_t begin, double limit, dsc_err *err)
+{
+    if (of_bits(largest_bits(x, n)) <= limit)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)x[i]) <= limit))
+            return fail_at(err, "update", begin + i, "would not be within the limit");
+    return true;
+}
+
+/* Of a block whose state is [count] numbers: a copy of it, then the update, then the family's scratch, in
+ * multiples of 64 bytes each. */
+static bool probe_block(const dsc_run *run, const float *grad, size_t c, double limit, float *work,
+                        dsc_err *err)
+{
+    const size_t lanes = dsc_state_block(c, run->n);
+    const size_t left = run->n - c;
+    float *const update = work + run->width * DSC_BLOCK;
+    const dsc_span span = {.t = run->steps,
+                           .n = left < lanes ? left : lanes,
+                           .grad = grad + c,
+                           .update = update,
+                           .state = work,
+                           .work = update + DSC_BLOCK};
+
+    memcpy(work, run->state + c * run->width, lanes * run->width * sizeof *work);
+    dsc_model_family(run->model)->step(run->model, &span);
+    return check_updates(update, span.n, c, limit, err);
+}
+
+static bool probe(const dsc_run *run, const float *grad, double limit, float *work, dsc_err *err)
+{
+    assert((run->width + 1) * DSC_BLOCK + dsc_model_work_len(run->model) <= DSC_WORK_MAX);
+    for (size_t c = 0; c < run->n; c += dsc_state_block(c, run->n))
+        if (!probe_block(run, grad, c, limit, work, err))
+            return false;
+    return true;
+}
+
+static bool fail_gradient(const float *grad, size_t n, dsc_err *err)
+{
+    size_t at = 0;
+
+    while (at < n - 1 && isfinite(grad[at]))
+        at++;
+    return fail_at(err, "gradient", at, "is not a finite number");
+}
+
+bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *work, dsc_err *err)
+{
+    const float grad_max = of_bits(largest_bits(grad, run->n));
+
+    if (!isfinite(grad_max))
+        return fail_gradient(grad, run->n, err);
+    if (dsc_model_family(run->model)->update_bound(run->model, (double)grad_max) <= limit)
+        return true;
+    return probe(run, grad, limit, work, err);
+}
+
+/* --- the step -------------------------------------------------------------------------------------------- */
+
+void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const float *grad,
+                  float *update, float *work)
+{
+    const dsc_span span = {.t = t,
+                           .n = end - begin,
+                           .grad = grad,
+                           .update = update,
+                           .state = run->state + begin * run->width,
+                           .work = work};
+
+    assert(begin % DSC_BLOCK == 0 && begin <= end && end <= run->n);
+    assert(end % DSC_BLOCK == 0 || end == run->n);
+    if (begin < end)
+        dsc_model_family(run->model)->step(run->model, &span);
+}
+
+void dsc_run_advance(dsc_run *run)
+{
+    run->steps++;
+}
+
+bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work, dsc_err *err)
+{
+    const double float_max = 0x1.fffffep127;
+
+    if (!dsc_run_check(run, grad, float_max, work, err))
+        return false;
+    dsc_run_span(run, run->steps, 0, run->n, grad, update, work);
+    dsc_run_advance(run);
+    return true;
+}
+
+/* --- save and load --------------------------------------------------------------------------------------- */
+
+float *dsc_run_state(dsc_run *run, size_t begin, size_t end, size_t *len)
+{
+    assert(begin % DSC_BLOCK == 0 && begin <= end && end <= run->n);
+    assert(end % DSC_BLOCK == 0 || end == run->n);
+    *len = (end == run->n ? dsc_state_lanes(end) - begin : end - begin) * run->width;
+    return run->state + begin * run->width;
+}
+
+void dsc_run_set_steps(dsc_run *run, uint64_t steps)
+{
+    run->steps = steps;
+}

@@ -1,0 +1,81 @@
+#include "api.h"
+#include "fault.h"
+#include "limits.h"
+#include "shapes.h"
+#include "vector.h"
+
+bool livez_get(struct call *call, const void *in, void *out_, dsc_err *err)
+{
+    struct health *out = out_;
+
+    (void)call, (void)in, (void)err;
+    out->status = "ok";
+    return true;
+}
+
+bool readyz_get(struct call *call, const void *in, void *out_, dsc_err *err)
+{
+    struct health *out = out_;
+
+    (void)in;
+    if (atomic_load(&call->app->draining))
+        return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping");
+    out->status = "ok";
+    return true;
+}
+
+static bool list_families(struct call *call, struct field_list *list)
+{
+    size_t count = 0;
+
+    while (dsc_families[count])
+        count++;
+    struct family_body *item = dsc_arena_take(&call->arena, count, sizeof *item);
+    for (size_t i = 0; item && i < count; i++) {
+        const dsc_family *family = dsc_families[i];
+        dsc_hyper hyper;
+        dsc_hyper_init(&hyper, family->hyper);
+        item[i].name = family->name;
+        item[i].doc = family->doc;
+        item[i].source = family->source;
+        item[i].learned = family->phi_layout != NULL;
+        item[i].config = field_hyper_encode(&hyper, &call->arena);
+    }
+    *list = (struct field_list) {item ? count : 0, item};
+    return item != NULL;
+}
+
+static bool list_dtypes(struct call *call, struct field_list *list)
+{
+    size_t count = 0;
+
+    while (vector_dtypes[count])
+        count++;
+    struct word_body *item = dsc_arena_take(&call->arena, count, sizeof *item);
+    for (size_t i = 0; item && i < count; i++)
+        item[i].name = vector_dtypes[i];
+    *list = (struct field_list) {item ? count : 0, item};
+    return item != NULL;
+}
+
+bool info_get(struct call *call, const void *in, void *out_, dsc_err *err)
+{
+    struct info *out = out_;
+
+    (void)in;
+    out->name = "descent";
+    out->version = DESCENT_VERSION;
+    out->kernel = call->app->kernel->name;
+    out->arithmetic = call->app->kernel->arithmetic;
+    out->limits = (struct limits_body) {
+        .coordinates_max = LIMIT_COORDINATES,
+        .body_bytes_max = LIMIT_BODY_BYTES,
+        .json_body_bytes_max = LIMIT_JSON_BODY_BYTES,
+        .sessions_max = LIMIT_SESSIONS,
+        .layout_entries_max = LIMIT_LAYOUT_ENTRIES,
+        .page_size_max = LIMIT_PAGE,
+        .dense_memory_coordinates_max = LIMIT_DENSE_COORDINATES,
+    };
+    return (list_families(call, &out->families) && list_dtypes(call, &out->dtypes)) ||
+           dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
+}

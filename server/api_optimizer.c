@@ -1,0 +1,264 @@
+#include "api.h"
+#include "fault.h"
+#include "limits.h"
+#include "safetensors.h"
+#include "shapes.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- optimizers
+ * ------------------------------------------------------------------------------------------- */
+
+static void show_optimizer(struct call *call, const struct optimizer_row *row,
+                           struct optimizer_body *out)
+{
+    out->name = row->name;
+    out->family = row->family;
+    out->config = row->config;
+    out->description = row->description ? row->description : "";
+    out->labels = row->labels ? row->labels : "{}";
+    out->source = row->builtin ? "builtin" : "user";
+    out->latest_version = row->latest_version;
+    if (row->latest_version == 0)
+        for (size_t i = 0; optimizer_shape.fields[i].name; i++)
+            if (strcmp(optimizer_shape.fields[i].name, "latest_version") == 0)
+                out->seen.null |= (uint64_t)1 << i;
+    out->created_at = call_time(call, row->created_at);
+}
+
+bool optimizer_post(struct call *call, const void *in_, void *out, dsc_err *err)
+{
+    const struct optimizer_new *in = in_;
+    const dsc_family *family = dsc_family_find(in->family);
+    struct optimizer_row row = {
+        .name = in->name,
+        .family = in->family,
+        .description = in->description ? in->description : "",
+        .labels = in->labels ? in->labels : "{}",
+    };
+    dsc_hyper hyper;
+
+    if (!registry_name_ok(in->name))
+        return dsc_fail(err, FAULT_INVALID_VALUE, "name",
+                        "\"%.63s\" must match ^[a-z0-9][a-z0-9._-]{0,62}$", in->name);
+    if (!family)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "family", "there is no family \"%.63s\"",
+                        in->family);
+    dsc_hyper_init(&hyper, family->hyper);
+    if (!field_hyper_decode(&hyper, in->config, in->config ? strlen(in->config) : 0, "config",
+                            err) ||
+        !registry_create(call->app->registry, &row, &hyper, &call->arena, err) ||
+        !store_optimizer_find(call->app->store, in->name, &row, &call->arena, err))
+        return false;
+    reply_header(&call->reply, "Location", "/v1/optimizers/%s", row.name);
+    show_optimizer(call, &row, out);
+    return true;
+}
+
+bool optimizer_get(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct optimizer_row row;
+
+    (void)in;
+    if (!store_optimizer_find(call->app->store, call->param[0], &row, &call->arena, err))
+        return false;
+    show_optimizer(call, &row, out);
+    return true;
+}
+
+bool optimizer_list(struct call *call, const void *in, void *out_, dsc_err *err)
+{
+    struct page_body *out = out_;
+    struct optimizer_row *row;
+    const char *after;
+    size_t size, count;
+
+    (void)in;
+    if (!call_page(call, &size, &after, err) ||
+        !store_optimizer_list(call->app->store, after[0] ? after : NULL, size, &row, &count,
+                              &call->arena, err))
+        return false;
+    struct optimizer_body *item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
+    if (!item)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
+    for (size_t i = 0; i < count; i++)
+        show_optimizer(call, &row[i], &item[i]);
+    out->items = (struct field_list) {count, item};
+    out->next_page_token = count == size ? row[count - 1].name : "";
+    return true;
+}
+
+bool optimizer_delete(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    (void)in, (void)out;
+    return store_optimizer_delete(call->app->store, call->param[0], err);
+}
+
+/* --- versions
+ * --------------------------------------------------------------------------------------------- */
+
+static int64_t state_bytes_per_coordinate(const struct version_row *row)
+{
+    const dsc_family *family = dsc_family_find(row->family);
+    dsc_layout layout = {0};
+    dsc_hyper hyper;
+
+    if (!family || !row->config)
+        return 0;
+    dsc_hyper_init(&hyper, family->hyper);
+    if (!field_hyper_decode(&hyper, row->config, strlen(row->config), "", NULL))
+        return 0;
+    family->state_layout(&layout, &hyper);
+    return (int64_t)(layout.len * sizeof(float));
+}
+
+static void show_version(struct call *call, const struct version_row *row, struct version_body *out)
+{
+    out->optimizer = row->optimizer;
+    out->version = row->number;
+    out->family = row->family;
+    out->config = row->config;
+    out->sha256 = row->sha256;
+    out->size_bytes = row->size_bytes;
+    out->weights_count = row->weights_count;
+    out->state_bytes_per_coordinate = state_bytes_per_coordinate(row);
+    out->source = row->source;
+    out->metrics = "{}";
+    out->created_at = call_time(call, row->created_at);
+}
+
+/* The {n} of a path. A text that is no number names no version. */
+static bool version_number(const struct call *call, int64_t *number, dsc_err *err)
+{
+    const char *text = call->param[1];
+    size_t len = strlen(text);
+
+    if (len < 1 || len > 15 || strspn(text, "0123456789") != len || text[0] == '0')
+        return dsc_fail(err, FAULT_NOT_FOUND, "", "%s has no version \"%.40s\"", call->param[0],
+                        text);
+    *number = strtoll(text, NULL, 10);
+    return true;
+}
+
+static bool import_model(struct call *call, const dsc_family *family, dsc_model **model,
+                         dsc_err *err)
+{
+    const struct buf *body = call->request->body;
+
+    return safetensors_import(model, body ? body->data : NULL, body ? body->len : 0, family,
+                              call->app->kernel, err);
+}
+
+static bool configure_model(struct call *call, const dsc_family *family,
+                            const struct version_new *in, dsc_model **model, dsc_err *err)
+{
+    dsc_hyper hyper;
+
+    if (family->phi_layout)
+        return dsc_fail(
+            err, FAULT_INVALID_VALUE, "config",
+            "makes a version of a hand-designed family only; %s is learned: send weights",
+            family->name);
+    dsc_hyper_init(&hyper, family->hyper);
+    return field_hyper_decode(&hyper, in->config, strlen(in->config), "config", err) &&
+           dsc_model_new(model, family, &hyper, NULL, call->app->kernel, err);
+}
+
+bool version_post(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct optimizer_row optimizer;
+    struct version_row row;
+    dsc_model *model = NULL;
+
+    if (!store_optimizer_find(call->app->store, call->param[0], &optimizer, &call->arena, err))
+        return false;
+    if (optimizer.builtin)
+        return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "", "%s is built in", optimizer.name);
+    const dsc_family *family = dsc_family_find(optimizer.family);
+    bool ok = family ? in ? configure_model(call, family, in, &model, err)
+                          : import_model(call, family, &model, err)
+                     : dsc_fail(err, FAULT_INTERNAL, "", "this program has no family %s",
+                                optimizer.family);
+    ok = ok &&
+         registry_publish(call->app->registry, optimizer.name, model, "import", &row, &call->arena,
+                          err) &&
+         store_version_find(call->app->store, optimizer.name, row.number, &row, &call->arena, err);
+    dsc_model_drop(model);
+    if (!ok)
+        return false;
+    reply_header(&call->reply, "Location", "/v1/optimizers/%s/versions/%lld", row.optimizer,
+                 (long long)row.number);
+    show_version(call, &row, out);
+    return true;
+}
+
+static bool find_version(struct call *call, struct version_row *row, dsc_err *err)
+{
+    int64_t number;
+
+    return version_number(call, &number, err) &&
+           store_version_find(call->app->store, call->param[0], number, row, &call->arena, err);
+}
+
+bool version_get(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct version_row row;
+
+    (void)in;
+    if (!find_version(call, &row, err))
+        return false;
+    show_version(call, &row, out);
+    return true;
+}
+
+bool version_list(struct call *call, const void *in, void *out_, dsc_err *err)
+{
+    struct page_body *out = out_;
+    struct version_row *row;
+    const char *after;
+    size_t size, count;
+
+    (void)in;
+    if (!call_page(call, &size, &after, err) ||
+        !store_version_list(call->app->store, call->param[0], strtoll(after, NULL, 10), size, &row,
+                            &count, &call->arena, err))
+        return false;
+    struct version_body *item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
+    char *token = dsc_arena_take(&call->arena, 24, 1);
+    if (!item || !token)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
+    for (size_t i = 0; i < count; i++)
+        show_version(call, &row[i], &item[i]);
+    if (count == size)
+        snprintf(token, 24, "%lld", (long long)row[count - 1].number);
+    out->items = (struct field_list) {count, item};
+    out->next_page_token = token;
+    return true;
+}
+
+bool version_delete(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    int64_t number;
+
+    (void)in, (void)out;
+    return version_number(call, &number, err) &&
+           store_version_delete(call->app->store, call->param[0], number, err);
+}
+
+bool weights_get(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct version_row row;
+
+    (void)in, (void)out;
+    if (!find_version(call, &row, err))
+        return false;
+    const char *known = http_header(call->request, "If-None-Match");
+    reply_header(&call->reply, "ETag", "\"sha256:%s\"", row.sha256);
+    if (known && strstr(known, row.sha256)) {
+        call->reply.status = 304;
+        return true;
+    }
+    call->reply.content_type = "application/x-safetensors";
+    return store_version_weights(call->app->store, row.id, &call->reply.body, err);
+}

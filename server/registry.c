@@ -1,0 +1,256 @@
+#include "registry.h"
+#include "fault.h"
+#include "field.h"
+#include "limits.h"
+#include "safetensors.h"
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A version's model, once in memory. Versions are immutable, so nothing is ever refreshed. */
+struct cached {
+    int64_t version_id;
+    dsc_model *model;
+    struct cached *next;
+};
+
+struct registry {
+    struct store *store;
+    const dsc_kernel *kernel;
+    pthread_mutex_t lock; /* of the list */
+    struct cached *first;
+};
+
+bool registry_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len < 1 || len > 63 || strchr("._-", name[0]))
+        return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+/* --- references
+ * ------------------------------------------------------------------------------------------- */
+
+static bool bad_reference(const char *reference, dsc_err *err)
+{
+    return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer",
+                    "\"%.60s\" is not a reference: name, name:7 or name@alias", reference);
+}
+
+bool registry_resolve(struct registry *registry, const char *reference, struct version_row *out,
+                      dsc_arena *arena, dsc_err *err)
+{
+    char name[64];
+    size_t len = strcspn(reference, ":@");
+    long long number = 0;
+    int used = 0;
+
+    if (len >= sizeof name)
+        return bad_reference(reference, err);
+    memcpy(name, reference, len);
+    name[len] = '\0';
+    if (!registry_name_ok(name))
+        return bad_reference(reference, err);
+    if (reference[len] == '@')
+        return dsc_fail(err, FAULT_NOT_FOUND, "optimizer", "%s has no alias \"%.40s\"", name,
+                        reference + len + 1);
+    if (reference[len] == ':' &&
+        (reference[len + 1] < '1' || reference[len + 1] > '9' || strlen(reference + len) > 16 ||
+         sscanf(reference + len + 1, "%lld%n", &number, &used) != 1 ||
+         reference[len + 1 + (size_t)used]))
+        return bad_reference(reference, err);
+    return store_version_find(registry->store, name, number, out, arena, err);
+}
+
+/* --- models
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static dsc_model *cache_find(struct registry *registry, int64_t version_id)
+{
+    dsc_model *model = NULL;
+
+    pthread_mutex_lock(&registry->lock);
+    for (struct cached *c = registry->first; c && !model; c = c->next)
+        if (c->version_id == version_id)
+            model = dsc_model_hold(c->model);
+    pthread_mutex_unlock(&registry->lock);
+    return model;
+}
+
+/* Keep a model for the next caller; without memory it is simply read again. */
+static void cache_add(struct registry *registry, int64_t version_id, dsc_model *model)
+{
+    struct cached *cached = malloc(sizeof *cached);
+
+    if (!cached)
+        return;
+    pthread_mutex_lock(&registry->lock);
+    *cached = (struct cached) {version_id, dsc_model_hold(model), registry->first};
+    registry->first = cached;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+bool registry_model(struct registry *registry, int64_t version_id, dsc_model **out, dsc_err *err)
+{
+    dsc_arena arena;
+    struct version_row row;
+    struct buf *file = NULL;
+    bool ok = false;
+
+    if ((*out = cache_find(registry, version_id)) != NULL)
+        return true;
+    dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+    if (!store_version_by_id(registry->store, version_id, &row, &arena, err) ||
+        !store_version_weights(registry->store, version_id, &file, err))
+        goto done;
+    const dsc_family *family = dsc_family_find(row.family);
+    if (!family) {
+        dsc_fail(err, FAULT_INTERNAL, "", "this program has no family %.40s", row.family);
+        goto done;
+    }
+    if (!safetensors_import(out, file->data, file->len, family, registry->kernel, err))
+        goto done;
+    cache_add(registry, version_id, *out);
+    ok = true;
+done:
+    buf_drop(file);
+    dsc_arena_release(&arena);
+    return ok;
+}
+
+/* --- publishing
+ * ------------------------------------------------------------------------------------------- */
+
+static void sha256_hex(const struct buf *file, char out[65])
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+
+    crypto_hash_sha256(digest, file->data, file->len);
+    sodium_bin2hex(out, 65, digest, sizeof digest);
+}
+
+/* The file we serve for a model, and its digest. */
+static bool describe(const dsc_model *model, struct buf **file, char sha256[65], dsc_err *err)
+{
+    if (!safetensors_export(file, model, err))
+        return false;
+    sha256_hex(*file, sha256);
+    return true;
+}
+
+bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,
+                      const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
+{
+    struct buf *file = NULL;
+    char sha256[65];
+
+    if (!describe(model, &file, sha256, err))
+        return false;
+    *row = (struct version_row) {
+        .optimizer = optimizer,
+        .family = dsc_model_family(model)->name,
+        .config = field_hyper_encode(dsc_model_hyper(model), arena),
+        .sha256 = dsc_arena_text(arena, sha256, 64),
+        .source = source,
+        .size_bytes = (int64_t)file->len,
+        .weights_count = (int64_t)dsc_model_phi_layout(model)->len,
+    };
+    bool ok = (row->config && row->sha256) ||
+              dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the version");
+    ok = ok && store_version_insert(registry->store, row, file, err);
+    if (ok)
+        cache_add(registry, row->id, model);
+    buf_drop(file);
+    return ok;
+}
+
+bool registry_create(struct registry *registry, struct optimizer_row *row, const dsc_hyper *hyper,
+                     dsc_arena *arena, dsc_err *err)
+{
+    const dsc_family *family = dsc_family_find(row->family);
+    dsc_model *model = NULL;
+    struct buf *file = NULL;
+    char sha256[65] = "";
+    bool ok = false;
+
+    row->config = field_hyper_encode(hyper, arena);
+    if (!row->config)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the config");
+    if (!family->phi_layout &&
+        (!dsc_model_new(&model, family, hyper, NULL, registry->kernel, err) ||
+         !describe(model, &file, sha256, err)))
+        goto done;
+    ok = store_optimizer_insert(registry->store, row, row->builtin ? "builtin" : "import", sha256,
+                                file, 0, err);
+done:
+    buf_drop(file);
+    dsc_model_drop(model);
+    return ok;
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* Each hand-designed family under its own name with its default config. */
+static bool add_builtin(struct registry *registry, const dsc_family *family, dsc_err *err)
+{
+    dsc_arena arena;
+    dsc_hyper hyper;
+    dsc_err why = {0};
+    struct optimizer_row row = {
+        .name = family->name,
+        .family = family->name,
+        .description = family->doc,
+        .labels = "{}",
+        .builtin = true,
+    };
+
+    dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+    dsc_hyper_init(&hyper, family->hyper);
+    bool ok =
+        registry_create(registry, &row, &hyper, &arena, &why) || why.code == FAULT_ALREADY_EXISTS;
+    if (!ok && err)
+        *err = why;
+    dsc_arena_release(&arena);
+    return ok;
+}
+
+bool registry_open(struct registry **out, struct store *store, const dsc_kernel *kernel,
+                   dsc_err *err)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+
+    if (!registry || sodium_init() < 0) {
+        free(registry);
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the registry");
+    }
+    pthread_mutex_init(&registry->lock, NULL);
+    registry->store = store;
+    registry->kernel = kernel;
+    for (size_t i = 0; dsc_families[i]; i++)
+        if (!dsc_families[i]->phi_layout && !add_builtin(registry, dsc_families[i], err)) {
+            registry_close(registry);
+            return false;
+        }
+    *out = registry;
+    return true;
+}
+
+void registry_close(struct registry *registry)
+{
+    if (!registry)
+        return;
+    for (struct cached *c = registry->first, *next; c; c = next) {
+        next = c->next;
+        dsc_model_drop(c->model);
+        free(c);
+    }
+    pthread_mutex_destroy(&registry->lock);
+    free(registry);
+}

@@ -1,0 +1,95 @@
+/* shapes.h -- the bodies of the API as structs; shapes.c has their tables of fields */
+#ifndef SHAPES_H
+#define SHAPES_H
+
+#include "field.h"
+
+struct health {
+    struct field_seen seen;
+    const char *status;
+};
+
+struct limits_body {
+    struct field_seen seen;
+    int64_t coordinates_max, body_bytes_max, json_body_bytes_max, sessions_max, layout_entries_max,
+        page_size_max, dense_memory_coordinates_max;
+};
+
+struct family_body {
+    struct field_seen seen;
+    const char *name, *doc, *source, *config;
+    bool learned;
+};
+
+struct word_body {
+    struct field_seen seen;
+    const char *name;
+};
+
+struct info {
+    struct field_seen seen;
+    const char *name, *version, *kernel, *arithmetic;
+    struct limits_body limits;
+    struct field_list families, dtypes;
+};
+
+struct optimizer_new {
+    struct field_seen seen;
+    const char *name, *family, *config, *description, *labels;
+};
+
+struct optimizer_body {
+    struct field_seen seen;
+    const char *name, *family, *config, *description, *labels, *created_at, *source;
+    int64_t latest_version;
+};
+
+struct page_body { /* of any kind of item */
+    struct field_seen seen;
+    struct field_list items;
+    const char *next_page_token;
+};
+
+struct version_new {
+    struct field_seen seen;
+    const char *config;
+};
+
+struct version_body {
+    struct field_seen seen;
+    const char *optimizer, *family, *config, *sha256, *source, *job, *parent, *metrics, *created_at;
+    int64_t version, size_bytes, weights_count, state_bytes_per_coordinate;
+};
+
+struct layout_entry {
+    struct field_seen seen;
+    const char *name;
+    struct field_list shape;
+    const char *optimizer;
+};
+
+struct session_new {
+    struct field_seen seen;
+    const char *optimizer;
+    int64_t coordinates, ttl_seconds;
+    struct field_list layout;
+    int durability;
+    double clip_norm;
+    const char *labels;
+};
+
+struct session_body {
+    struct field_seen seen;
+    const char *id, *optimizer, *durability, *state, *labels, *created_at;
+    int64_t coordinates, step, state_bytes, ttl_seconds;
+};
+
+struct update_in {
+    struct field_seen seen;
+    int64_t step;
+    double loss;
+};
+
+extern const struct shape update_in_shape;
+
+#endif

@@ -1,0 +1,335 @@
+/* store_journal.c -- how an answered step becomes durable
+ *
+ * A step's record is its gradient and, every so often, one chunk of the state from before it. The
+ * committer drains the whole queue into one transaction, so that sixty-four sessions share one sync
+ * of the disk, and then answers them all. Records of `strict` sessions go into a transaction with
+ * synchronous=FULL; those of `relaxed` ones into another with NORMAL, which a killed process
+ * survives and a power cut may undo.
+ *
+ * A record is written with INSERT OR REPLACE: when a commit failed and its step is sent again, the
+ * second record takes the place of whatever the first may have left.
+ *
+ * Only the committer's connection writes. A second, query-only one reads under a lock of its own
+ * (SQLite before 3.51.3 has a rare race when two connections checkpoint).
+ *
+ * Held to account by tests/unit/test_store_journal.c and the replay tests of tests/http. */
+#include "store_journal.h"
+#include "fault.h"
+#include "limits.h"
+#include "log.h"
+#include "store_sql.h"
+#include <assert.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PUT_GRADIENT, PUT_CHUNK, CUT_GRADIENTS, ERASE_GRADIENTS, ERASE_CHUNKS, WRITES };
+
+static const char *const write_sql[WRITES] = {
+    [PUT_GRADIENT] =
+        "INSERT OR REPLACE INTO gradient (session, step, part, bytes) VALUES (?1, ?2, ?3, ?4)",
+    [PUT_CHUNK] = "INSERT OR REPLACE INTO chunk (session, idx, part, step, bytes) VALUES (?1, ?5, "
+                  "?3, ?2, ?4)",
+    [CUT_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1 AND step < ?2",
+    [ERASE_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1",
+    [ERASE_CHUNKS] = "DELETE FROM chunk WHERE session = ?1",
+};
+
+struct journal {
+    sqlite3 *writer; /* the committer's alone */
+    sqlite3_stmt *write[WRITES];
+    pthread_mutex_t read_lock;
+    sqlite3 *reader;
+
+    pthread_t committer;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct record *first, *last;
+    size_t waiting, bytes;
+    bool closing;
+};
+
+/* --- writing
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Run one prepared write; parameters it does not have are SQLITE_RANGE and harmless. */
+static bool write_row(struct journal *journal, int which, const int64_t key[3], const void *bytes,
+                      size_t len, dsc_err *err)
+{
+    sqlite3_stmt *stmt = journal->write[which];
+
+    for (int i = 0; i < 3; i++)
+        sqlite3_bind_int64(stmt, i + 1, key[i]);
+    if (bytes)
+        sqlite3_bind_blob(stmt, 4, bytes, (int)len, SQLITE_STATIC);
+    int rc = sqlite3_step(stmt);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE || store_sql_fail(journal->writer, err);
+}
+
+/* Write `len` bytes as rows of at most LIMIT_ROW_BYTES. */
+static bool write_parts(struct journal *journal, int which, const struct record *record,
+                        const unsigned char *bytes, size_t len, dsc_err *err)
+{
+    for (size_t at = 0, part = 0; at < len; at += LIMIT_ROW_BYTES, part++) {
+        size_t piece = len - at < LIMIT_ROW_BYTES ? len - at : LIMIT_ROW_BYTES;
+        int64_t key[3] = {record->session, (int64_t)record->step, (int64_t)part};
+        if (which == PUT_CHUNK)
+            sqlite3_bind_int64(journal->write[which], 5, record->chunk);
+        if (!write_row(journal, which, key, bytes + at, piece, err))
+            return false;
+    }
+    return true;
+}
+
+static bool write_step(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    int64_t cut[3] = {record->session, (int64_t)record->keep_from, 0};
+
+    return write_parts(journal, PUT_GRADIENT, record, record->gradient, record->gradient_bytes,
+                       err) &&
+           (record->chunk < 0 ||
+            write_parts(journal, PUT_CHUNK, record, record->state, record->state_bytes, err)) &&
+           write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err);
+}
+
+static bool write_erase(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    int64_t key[3] = {record->session, 0, 0};
+
+    return write_row(journal, ERASE_GRADIENTS, key, NULL, 0, err) &&
+           write_row(journal, ERASE_CHUNKS, key, NULL, 0, err);
+}
+
+static bool write_all(struct journal *journal, struct record *batch, dsc_err *err)
+{
+    for (struct record *r = batch; r; r = r->next)
+        if (!(r->kind == RECORD_STEP ? write_step : write_erase)(journal, r, err))
+            return false;
+    return true;
+}
+
+static bool run_sql(sqlite3 *db, const char *sql, dsc_err *err)
+{
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || store_sql_fail(db, err);
+}
+
+/* One transaction for a batch that shares its durability, then everybody's answer. */
+static void commit_batch(struct journal *journal, struct record *batch, bool sync)
+{
+    dsc_err err = {0};
+    bool ok = run_sql(journal->writer,
+                      sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", &err) &&
+              run_sql(journal->writer, "BEGIN IMMEDIATE", &err) &&
+              write_all(journal, batch, &err) && run_sql(journal->writer, "COMMIT", &err);
+
+    if (!ok && !sqlite3_get_autocommit(journal->writer))
+        sqlite3_exec(journal->writer, "ROLLBACK", NULL, NULL, NULL);
+    for (struct record *next; batch; batch = next) {
+        next = batch->next;
+        batch->done(batch, ok ? NULL : &err);
+    }
+}
+
+/* Take the records of one durability out of a queue, in order. */
+static struct record *split(struct record **queue, bool strict)
+{
+    struct record *taken = NULL, **tail = &taken;
+
+    for (struct record **at = queue; *at;) {
+        struct record *r = *at;
+        if ((r->durability == DURABILITY_STRICT) != strict) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        r->next = NULL;
+        *tail = r;
+        tail = &r->next;
+    }
+    return taken;
+}
+
+static struct record *take_queue(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    while (!journal->first && !journal->closing)
+        pthread_cond_wait(&journal->wake, &journal->lock);
+    struct record *queue = journal->first;
+    journal->first = journal->last = NULL;
+    journal->waiting = journal->bytes = 0;
+    pthread_mutex_unlock(&journal->lock);
+    return queue;
+}
+
+static void *committer(void *arg)
+{
+    struct journal *journal = arg;
+
+    for (struct record *queue; (queue = take_queue(journal)) != NULL;) {
+        struct record *strict = split(&queue, true);
+        if (strict)
+            commit_batch(journal, strict, true);
+        if (queue)
+            commit_batch(journal, queue, false);
+    }
+    return NULL;
+}
+
+bool journal_append(struct journal *journal, struct record *record)
+{
+    size_t bytes = record->gradient_bytes + record->state_bytes;
+
+    record->next = NULL;
+    pthread_mutex_lock(&journal->lock);
+    bool room = journal->waiting < LIMIT_JOURNAL_QUEUE &&
+                (journal->waiting == 0 || journal->bytes + bytes <= LIMIT_JOURNAL_BYTES);
+    if (room) {
+        *(journal->last ? &journal->last->next : &journal->first) = record;
+        journal->last = record;
+        journal->waiting++;
+        journal->bytes += bytes;
+        pthread_cond_signal(&journal->wake);
+    }
+    pthread_mutex_unlock(&journal->lock);
+    return room;
+}
+
+/* --- reading
+ * ---------------------------------------------------------------------------------------------- */
+
+static bool walk(struct journal *journal, const char *sql, int64_t session, uint64_t from,
+                 bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
+                 dsc_err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = SQLITE_DONE;
+    bool ok = false;
+
+    pthread_mutex_lock(&journal->read_lock);
+    if (sqlite3_prepare_v2(journal->reader, sql, -1, &stmt, NULL) != SQLITE_OK) {
+        store_sql_fail(journal->reader, err);
+        goto done;
+    }
+    sqlite3_bind_int64(stmt, 1, session);
+    sqlite3_bind_int64(stmt, 2, (int64_t)from);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const struct journal_row got = {
+            .key = (uint64_t)sqlite3_column_int64(stmt, 0),
+            .step = (uint64_t)sqlite3_column_int64(stmt, 1),
+            .part = (size_t)sqlite3_column_int64(stmt, 2),
+            .bytes = sqlite3_column_blob(stmt, 3),
+            .len = (size_t)sqlite3_column_bytes(stmt, 3),
+        };
+        if (!row(arg, &got, err))
+            goto done;
+    }
+    ok = rc == SQLITE_DONE || store_sql_fail(journal->reader, err);
+done:
+    sqlite3_finalize(stmt);
+    pthread_mutex_unlock(&journal->read_lock);
+    return ok;
+}
+
+bool journal_chunks(struct journal *journal, int64_t session,
+                    bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
+                    dsc_err *err)
+{
+    return walk(journal,
+                "SELECT idx, step, part, bytes FROM chunk WHERE session = ?1 AND idx >= ?2"
+                " ORDER BY idx, part",
+                session, 0, row, arg, err);
+}
+
+bool journal_gradients(struct journal *journal, int64_t session, uint64_t from,
+                       bool (*row)(void *arg, const struct journal_row *row, dsc_err *err),
+                       void *arg, dsc_err *err)
+{
+    return walk(journal,
+                "SELECT step, step, part, bytes FROM gradient WHERE session = ?1 AND step >= ?2"
+                " ORDER BY step, part",
+                session, from, row, arg, err);
+}
+
+static bool take_steps(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    (void)err;
+    *(uint64_t *)arg = row->key;
+    return true;
+}
+
+bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps, dsc_err *err)
+{
+    *steps = 0;
+    return walk(journal,
+                "SELECT ifnull(max(step) + 1, 0), 0, 0, NULL FROM gradient WHERE session = ?1 AND"
+                " step >= ?2",
+                session, 0, take_steps, steps, err);
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* Pages of 64 kB: gradients and chunks are long, and a long row over small pages costs twice. */
+enum { BULK_PAGE_BYTES = 65536 };
+
+static bool prepare_writes(struct journal *journal, dsc_err *err)
+{
+    for (int i = 0; i < WRITES; i++)
+        if (sqlite3_prepare_v3(journal->writer, write_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &journal->write[i], NULL) != SQLITE_OK)
+            return store_sql_fail(journal->writer, err);
+    return true;
+}
+
+bool journal_open(struct journal **out, const char *dir, dsc_err *err)
+{
+    char path[4096];
+    struct journal *journal = calloc(1, sizeof *journal);
+
+    if (!journal)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the journal");
+    pthread_mutex_init(&journal->lock, NULL);
+    pthread_mutex_init(&journal->read_lock, NULL);
+    pthread_cond_init(&journal->wake, NULL);
+    snprintf(path, sizeof path, "%s/bulk.db", dir);
+    if (!store_sql_open(&journal->writer, path, "bulk", BULK_PAGE_BYTES, err) ||
+        !store_sql_open(&journal->reader, path, "bulk", BULK_PAGE_BYTES, err) ||
+        !run_sql(journal->reader, "PRAGMA query_only=ON", err) ||
+        !run_sql(journal->reader, "PRAGMA wal_autocheckpoint=0", err) ||
+        !prepare_writes(journal, err))
+        goto fail;
+    if (pthread_create(&journal->committer, NULL, committer, journal) != 0) {
+        dsc_fail(err, FAULT_INTERNAL, "", "cannot start the committer");
+        goto fail;
+    }
+    journal->started = true;
+    *out = journal;
+    return true;
+fail:
+    journal_close(journal);
+    return false;
+}
+
+void journal_close(struct journal *journal)
+{
+    if (!journal)
+        return;
+    pthread_mutex_lock(&journal->lock);
+    journal->closing = true;
+    pthread_cond_signal(&journal->wake);
+    pthread_mutex_unlock(&journal->lock);
+    if (journal->started)
+        pthread_join(journal->committer, NULL);
+    for (int i = 0; i < WRITES; i++)
+        sqlite3_finalize(journal->write[i]);
+    sqlite3_close(journal->reader);
+    sqlite3_close(journal->writer);
+    pthread_cond_destroy(&journal->wake);
+    pthread_mutex_destroy(&journal->read_lock);
+    pthread_mutex_destroy(&journal->lock);
+    free(journal);
+}

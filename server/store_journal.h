@@ -1,0 +1,62 @@
+/* store_journal.h -- the bulk database: gradients of answered steps and rolling chunks of state
+ *
+ * One committer thread takes every record that waits into one transaction (one for `strict`
+ * sessions, synced to the disk, and one for `relaxed` ones), then calls each record's done. Records
+ * are appended from any thread and never wait; loading is for threads that may. */
+#ifndef STORE_JOURNAL_H
+#define STORE_JOURNAL_H
+
+#include "buf.h"
+#include "core/descent.h"
+#include "store.h"
+
+struct journal;
+
+enum record_kind {
+    RECORD_STEP,  /* a gradient, perhaps a chunk, and the end of older gradients */
+    RECORD_ERASE, /* everything of the session: a reset or a deletion            */
+};
+
+/* Owned by the caller until done is called, on the committer's thread; done must not block. */
+struct record {
+    enum record_kind kind;
+    enum durability durability;
+    int64_t session;
+    uint64_t step;
+    const void *gradient; /* bytes, borrowed */
+    size_t gradient_bytes;
+    int64_t chunk;     /* index of the chunk that travels along, or -1 */
+    const void *state; /* its state from before the step, borrowed     */
+    size_t state_bytes;
+    uint64_t keep_from;                                      /* gradients of earlier steps may go */
+    void (*done)(struct record *record, const dsc_err *err); /* err is NULL on success */
+    struct record *next;
+};
+
+bool journal_open(struct journal **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
+void journal_close(struct journal *journal); /* commits what waits; NULL is fine */
+
+/* Queue a record; false when the queue is full. */
+bool journal_append(struct journal *journal, struct record *record) DSC_MUST_CHECK;
+
+/* What is kept of a session, in ascending order of step (gradients) or index (chunks). The
+ * callbacks get each row's bytes, `part` in order from 0; returning false ends the walk. */
+struct journal_row {
+    uint64_t key; /* step, or chunk index */
+    uint64_t step;
+    size_t part;
+    const void *bytes;
+    size_t len;
+};
+bool journal_chunks(struct journal *journal, int64_t session,
+                    bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
+                    dsc_err *err) DSC_MUST_CHECK;
+bool journal_gradients(struct journal *journal, int64_t session, uint64_t from,
+                       bool (*row)(void *arg, const struct journal_row *row, dsc_err *err),
+                       void *arg, dsc_err *err) DSC_MUST_CHECK;
+
+/* Steps answered so far: one more than the last gradient's, 0 when there is none. */
+bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps,
+                   dsc_err *err) DSC_MUST_CHECK;
+
+#endif
