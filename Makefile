@@ -1,5 +1,8 @@
 # Descent: `make run` serves, `make test` tests; each installs what it needs first. `make help` lists the rest.
 
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
@@ -92,7 +95,7 @@ $(BUILD)/migrations/embedded.c: $(BUILD)/migrations/embed $(EMBEDDED)
 	$< $(EMBEDDED) > $@.part && mv $@.part $@
 
 $(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 .PHONY: tests run-tests
 tests: $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
@@ -108,6 +111,21 @@ format: deps-check ## lay out the code with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
 format-check: deps-check
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+
+# A file includes headers of its own floor or lower, and each foreign header has one door.
+.PHONY: floors cppcheck
+floors: ## check who includes what
+	@! grep -n '#include "core/' server/*.[ch] | grep -v 'core/descent.h'
+	@! grep -n '#include "\(\.\./\)*server/' core/*.[ch]
+	@! grep -ln '<microhttpd.h>' core/*.[ch] server/*.[ch] | grep -v '^server/http.c$$'
+	@! grep -ln '<sqlite3.h>' core/*.[ch] server/*.[ch] | grep -v '^server/store[a-z_]*\.[ch]$$'
+	@! grep -ln '<jansson.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(field[a-z_]*|jsontext|safetensors|openapi)\.[ch]$$'
+	@echo "floors: in order"
+
+cppcheck: deps-check ## static analysis
+	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 --inline-suppr \
+	  --suppress=missingIncludeSystem -D_GNU_SOURCE -I. core server migrations
+
 clean: ## remove what was built
 	rm -rf $(BUILD)
 

@@ -64,7 +64,7 @@ static const dsc_hyper_spec hyper_spec[] = {
     {.name = NULL},
 };
 
-/* --- sizes ----------------------------------------------------------------------------------------------- */
+/* --- sizes --- */
 
 static size_t hidden_of(const dsc_hyper *hyper)
 {
@@ -110,7 +110,7 @@ static void lstm_state_layout(dsc_layout *state, const dsc_hyper *hyper)
     }
 }
 
-/* --- reading sizes from a file --------------------------------------------------------------------------- */
+/* --- reading sizes from a file --- */
 
 /* Layers are numbered without gaps; a file that leaves one out fails dsc_layout_match. */
 static int count_layers(const dsc_layout *file)
@@ -170,7 +170,7 @@ static bool lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *
     return true;
 }
 
-/* --- weights to begin with ------------------------------------------------------------------------------- */
+/* --- weights to begin with --- */
 
 static void fill_uniform(float *x, size_t len, double size, dsc_rng *rng)
 {
@@ -202,7 +202,7 @@ static void lstm_phi_init(float *phi, dsc_rng *rng, const dsc_hyper *hyper)
                      0.1 / sqrt((double)layer_inputs(hyper, layers)), rng);
 }
 
-/* --- the packed form ------------------------------------------------------------------------------------- */
+/* --- the packed form --- */
 
 /* Behind what the kernel reads stand three sums of |weights|, which make update_bound cheap. */
 enum {
@@ -310,7 +310,7 @@ static void lstm_pack(float *packed, const float *phi, const dsc_hyper *hyper)
     sizes[SIZE_BIAS] = fabsf(row[0]);
 }
 
-/* --- bounds ---------------------------------------------------------------------------------------------- */
+/* --- bounds --- */
 
 /* The largest |input| of the network for gradients up to grad_max. */
 static double input_bound(const dsc_hyper *hyper, double grad_max)
@@ -336,7 +336,7 @@ static double lstm_update_bound(const dsc_model *model, double grad_max)
     return answer * hyper->value[OUTPUT_SCALE] * rounding;
 }
 
-/* --- the step -------------------------------------------------------------------------------------------- */
+/* --- the step --- */
 
 static size_t lstm_work_len(const dsc_hyper *hyper)
 {

@@ -28,13 +28,13 @@ enum { TILE = 1 };
 
 enum { GATE_I, GATE_F, GATE_G, GATE_O, GATES };
 
-_Static_assert(GATES == DSC_LSTM_GATES, "the packed rows have these gates");
+_Static_assert((int)GATES == (int)DSC_LSTM_GATES, "the packed rows have these gates");
 _Static_assert(DSC_LANES % VEC_LANES == 0 && DSC_BLOCK % (TILE * VEC_LANES) == 0, "tiles fill blocks");
 
 /* Sums of a tile: [gate][vector]. */
 typedef vec sums[GATES][TILE];
 
-/* --- functions of one vector ----------------------------------------------------------------------------- */
+/* --- functions of one vector --- */
 
 /* 2^x for |x| <= 126: x = k + r with |r| <= 1/2, 2^r by a polynomial, k to the exponent. Adding `shifter`
  * rounds x to a whole number, which then stands in the low bits of the sum. The polynomial has the least
@@ -87,7 +87,7 @@ VEC_INLINE vec log_vec(vec x)
     return vec_fma(exponent, vec_set(0.693145751953125f), q);
 }
 
-/* --- inputs ---------------------------------------------------------------------------------------------- */
+/* --- inputs --- */
 
 /* (ln|g| / p, sign g) where |g| >= e^-p, else (-1, e^p g). */
 VEC_INLINE void log_sign(const dsc_lstm_input *input, vec g, float *log_out, float *sign_out)
@@ -115,7 +115,7 @@ VEC_INLINE void make_inputs(const dsc_lstm_input *input, const float *grad, floa
     }
 }
 
-/* --- cells ----------------------------------------------------------------------------------------------- */
+/* --- cells --- */
 
 /* sum[gate] += weight[k][gate] * row k, for `count` rows that lie `stride` floats apart. */
 VEC_INLINE void accumulate(sums sum, const float *weight, const float *rows, size_t stride,
@@ -202,7 +202,7 @@ VEC_INLINE const float *run_layer(const layer *l, const float *weight, int vecto
     return weight;
 }
 
-/* --- a tile, a block, a range ---------------------------------------------------------------------------- */
+/* --- a tile, a block, a range --- */
 
 VEC_INLINE void readout(const dsc_lstm_step *step, const float *weight, const layer *top,
                         float *update, size_t width)
@@ -283,7 +283,7 @@ static void lstm_step(const dsc_lstm_step *step)
         tail_block(step, c, step->state + c * width);
 }
 
-/* --- the kernel ------------------------------------------------------------------------------------------ */
+/* --- the kernel --- */
 
 /* Feature by feature: clang 14 does not know the names of the levels. */
 static bool usable(void)

@@ -8,8 +8,8 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ALIGNMENT = 64 };
@@ -21,7 +21,7 @@ struct dsc_run {
     float *state; /* [state_len] owned; never NULL */
 };
 
-/* --- life ------------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 static size_t state_len(const dsc_run *run)
 {
@@ -102,31 +102,39 @@ void dsc_work_free(float *work)
     free(work);
 }
 
-/* --- may this gradient be taken? ------------------------------------------------------------------------- */
+/* --- may this gradient be taken? --- */
 
 /* The bits of a float without its sign, which order as sizes do: all that are not finite are above
- * FLT_MAX. Integers, so that the compiler may keep several maxima at once. */
-static uint32_t size_bits(float x)
+ * FLT_MAX. Signed, because SSE2 compares no unsigned integers. */
+static int32_t size_bits(float x)
 {
-    uint32_t bits;
+    int32_t bits;
 
     memcpy(&bits, &x, sizeof bits);
-    return bits & UINT32_C(0x7fffffff);
+    return bits & INT32_MAX;
 }
 
-__attribute__((optimize("O3"))) static uint32_t largest_bits(const float *x, size_t n)
+/* One maximum per lane, in an inner loop of fixed length that the compiler turns into vectors. */
+static int32_t largest_bits(const float *x, size_t n)
 {
-    uint32_t most = 0;
+    int32_t most[DSC_LANES] = {0}, result = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = size_bits(x[i]);
+    for (; n - i >= DSC_LANES; i += DSC_LANES) {
+        for (size_t lane = 0; lane < DSC_LANES; lane++) {
+            const int32_t bits = size_bits(x[i + lane]);
 
-        most = bits > most ? bits : most;
+            most[lane] = bits > most[lane] ? bits : most[lane];
+        }
     }
-    return most;
+    for (size_t lane = 0; i < n; i++, lane++)
+        most[lane] = size_bits(x[i]) > most[lane] ? size_bits(x[i]) : most[lane];
+    for (size_t lane = 0; lane < DSC_LANES; lane++)
+        result = most[lane] > result ? most[lane] : result;
+    return result;
 }
 
-static float of_bits(uint32_t bits)
+static float of_bits(int32_t bits)
 {
     float x;
 
@@ -145,7 +153,7 @@ static bool fail_at(dsc_err *err, const char *array, size_t at, const char *text
 /* Every |x[i]| <= limit; else the first that is not is reported at begin + i. False for NaN. */
 static bool check_updates(const float *x, size_t n, size_t begin, double limit, dsc_err *err)
 {
-    if (of_bits(largest_bits(x, n)) <= limit)
+    if ((double)of_bits(largest_bits(x, n)) <= limit)
         return true;
     for (size_t i = 0; i < n; i++)
         if (!(fabs((double)x[i]) <= limit))
@@ -153,8 +161,8 @@ static bool check_updates(const float *x, size_t n, size_t begin, double limit, 
     return true;
 }
 
-/* Of a block whose state is [count] numbers: a copy of it, then the update, then the family's scratch, in
- * multiples of 64 bytes each. */
+/* One block on a copy: work holds its state, its update and the family's scratch, in this order; all are
+ * multiples of 64 bytes long. */
 static bool probe_block(const dsc_run *run, const float *grad, size_t c, double limit, float *work,
                         dsc_err *err)
 {
@@ -202,7 +210,7 @@ bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *w
     return probe(run, grad, limit, work, err);
 }
 
-/* --- the step -------------------------------------------------------------------------------------------- */
+/* --- the step --- */
 
 void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const float *grad,
                   float *update, float *work)
@@ -236,7 +244,7 @@ bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work, d
     return true;
 }
 
-/* --- save and load --------------------------------------------------------------------------------------- */
+/* --- save and load --- */
 
 float *dsc_run_state(dsc_run *run, size_t begin, size_t end, size_t *len)
 {

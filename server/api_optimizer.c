@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- optimizers
- * ------------------------------------------------------------------------------------------- */
+/* --- optimizers --- */
 
 static void show_optimizer(struct call *call, const struct optimizer_row *row,
                            struct optimizer_body *out)
@@ -95,8 +94,7 @@ bool optimizer_delete(struct call *call, const void *in, void *out, dsc_err *err
     return store_optimizer_delete(call->app->store, call->param[0], err);
 }
 
-/* --- versions
- * --------------------------------------------------------------------------------------------- */
+/* --- versions --- */
 
 static int64_t state_bytes_per_coordinate(const struct version_row *row)
 {

@@ -12,8 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-/* --- create, show, list, end
- * ------------------------------------------------------------------------------ */
+/* --- create, show, list, end --- */
 
 static uint64_t null_bit(const struct shape *shape, const char *name)
 {
@@ -172,9 +171,7 @@ bool session_restart(struct call *call, const void *in, void *out, dsc_err *err)
            show_session(call, &row, out, err);
 }
 
-/* --- update
- * -----------------------------------------------------------------------------------------------
- */
+/* --- update --- */
 
 /* An update on its way: the session's step, and how the answer is to look. */
 struct update {

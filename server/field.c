@@ -16,8 +16,8 @@
  * characters.
  *
  * Known and left. Lines and columns count in the text as vector.c left it, without the numbers.
- * Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64
- * bits stops the parser, which knows a line and a column but no path.
+ * Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64 bits stops it,
+ * and it knows a line and a column but no path. A token it has no memory for it calls invalid.
  *
  * Held to account by. tests/unit/test_field.c, tests/fuzz/fuzz_field.c. */
 #include "field.h"

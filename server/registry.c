@@ -32,8 +32,7 @@ bool registry_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-/* --- references
- * ------------------------------------------------------------------------------------------- */
+/* --- references --- */
 
 static bool bad_reference(const char *reference, dsc_err *err)
 {
@@ -66,9 +65,7 @@ bool registry_resolve(struct registry *registry, const char *reference, struct v
     return store_version_find(registry->store, name, number, out, arena, err);
 }
 
-/* --- models
- * -----------------------------------------------------------------------------------------------
- */
+/* --- models --- */
 
 static dsc_model *cache_find(struct registry *registry, int64_t version_id)
 {
@@ -123,8 +120,7 @@ done:
     return ok;
 }
 
-/* --- publishing
- * ------------------------------------------------------------------------------------------- */
+/* --- publishing --- */
 
 static void sha256_hex(const struct buf *file, char out[65])
 {
@@ -173,29 +169,22 @@ bool registry_create(struct registry *registry, struct optimizer_row *row, const
                      dsc_arena *arena, dsc_err *err)
 {
     const dsc_family *family = dsc_family_find(row->family);
+    struct version_row version;
     dsc_model *model = NULL;
-    struct buf *file = NULL;
-    char sha256[65] = "";
-    bool ok = false;
 
     row->config = field_hyper_encode(hyper, arena);
     if (!row->config)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the config");
-    if (!family->phi_layout &&
-        (!dsc_model_new(&model, family, hyper, NULL, registry->kernel, err) ||
-         !describe(model, &file, sha256, err)))
-        goto done;
-    ok = store_optimizer_insert(registry->store, row, row->builtin ? "builtin" : "import", sha256,
-                                file, 0, err);
-done:
-    buf_drop(file);
+    if (!family->phi_layout && !dsc_model_new(&model, family, hyper, NULL, registry->kernel, err))
+        return false;
+    bool ok = store_optimizer_insert(registry->store, row, err) &&
+              (!model || registry_publish(registry, row->name, model,
+                                          row->builtin ? "builtin" : "import", &version, arena, err));
     dsc_model_drop(model);
     return ok;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 /* Each hand-designed family under its own name with its default config. */
 static bool add_builtin(struct registry *registry, const dsc_family *family, dsc_err *err)

@@ -49,13 +49,13 @@ const struct route routes[] = {
      .serve = session_remove},
     {"POST", "/v1/sessions/{id}/reset", "Back to the initial state and step 0",
      .out = &session_shape, .status = 200, .scope = "sessions:write", .serve = session_restart},
-    {"POST", "/v1/sessions/{id}/update", "Give a gradient, receive an update", ROUTE_JSON_OR_VECTOR,
-     NULL, NULL, 200, "sessions:write", session_update, .deferred = true},
+    {"POST", "/v1/sessions/{id}/update", "Give a gradient, receive an update", 
+     .body = ROUTE_JSON_OR_VECTOR, .status = 200, .scope = "sessions:write",
+     .serve = session_update, .deferred = true},
 };
 const size_t routes_count = sizeof routes / sizeof *routes;
 
-/* --- matching
- * --------------------------------------------------------------------------------------------- */
+/* --- matching --- */
 
 /* Does the path fit the pattern? {x} matches one segment of 1 to 79 bytes, which is copied to
  * param. */
@@ -96,8 +96,7 @@ static const struct route *route_find(const char *method, const char *path, char
     return NULL;
 }
 
-/* --- failures
- * --------------------------------------------------------------------------------------------- */
+/* --- failures --- */
 
 static void append_text(struct buf *out, const char *text)
 {
@@ -186,8 +185,7 @@ static void reply_fault(struct call *call)
         reply_header(reply, "WWW-Authenticate", "Bearer");
 }
 
-/* --- the way through
- * -------------------------------------------------------------------------------------- */
+/* --- the way through --- */
 
 static uint64_t now_ns(void)
 {
@@ -321,8 +319,7 @@ static void call_run(struct task *task, float *work)
     call_finish(call, ok ? NULL : &err);
 }
 
-/* --- what the headers already decide
- * ---------------------------------------------------------------------- */
+/* --- what the headers already decide --- */
 
 static bool check_length(const struct call *call, dsc_err *err)
 {

@@ -84,8 +84,7 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* --- the table
- * -------------------------------------------------------------------------------------------- */
+/* --- the table --- */
 
 static struct session **bucket_of(struct sessions *sessions, const char *id)
 {
@@ -150,9 +149,7 @@ static void table_add(struct sessions *sessions, struct session *session)
     pthread_mutex_unlock(&sessions->lock);
 }
 
-/* --- chunks
- * -----------------------------------------------------------------------------------------------
- */
+/* --- chunks --- */
 
 static size_t chunk_count(const dsc_model *model, size_t n)
 {
@@ -196,8 +193,7 @@ static uint64_t oldest_chunk(const struct session *session)
     return oldest;
 }
 
-/* --- loading
- * ---------------------------------------------------------------------------------------------- */
+/* --- loading --- */
 
 struct recovery {
     struct session *session;
@@ -358,8 +354,7 @@ bool session_load(struct sessions *sessions, const char *id, struct session **ou
     return dsc_fail(err, FAULT_SESSION_EXPIRED, "", "the session %.40s has expired", id);
 }
 
-/* --- the line
- * --------------------------------------------------------------------------------------------- */
+/* --- the line --- */
 
 static void step_begin(struct session_step *step, float *work);
 
@@ -418,9 +413,7 @@ static enum turn turn_take(struct sessions *sessions, struct session *session,
     return turn;
 }
 
-/* --- a step
- * -----------------------------------------------------------------------------------------------
- */
+/* --- a step --- */
 
 /* Answer with a failure; the session is as it was. */
 static void step_refuse(struct session_step *step, const dsc_err *err)
@@ -703,8 +696,7 @@ void session_step(struct sessions *sessions, struct session *session, struct ses
     }
 }
 
-/* --- create, reset, delete
- * -------------------------------------------------------------------------------- */
+/* --- create, reset, delete --- */
 
 /* 128 random bits: ids cannot be guessed. */
 static void make_id(char id[40])
@@ -835,9 +827,7 @@ bool session_delete(struct sessions *sessions, const char *id, float *work, dsc_
     return ok;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 size_t session_n(const struct session *session)
 {

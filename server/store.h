@@ -46,16 +46,13 @@ struct session_row {
     const char *optimizer; /* "name:7" */
     int64_t coordinates;
     enum durability durability;
-    const char *layout, *labels; /* JSON texts; layout may be NULL */
-    double clip_norm;            /* 0: none */
+    const char *labels; /* JSON */
     int64_t ttl_seconds;         /* 0: none */
     int64_t created_at;
 };
 
-/* Insert an optimizer and, when `weights` is not NULL, its version 1. FAULT_ALREADY_EXISTS. Fills
- * ids. */
-bool store_optimizer_insert(struct store *store, struct optimizer_row *row, const char *source,
-                            const char *sha256, const struct buf *weights, int64_t weights_count,
+/* Insert an optimizer without versions. FAULT_ALREADY_EXISTS. */
+bool store_optimizer_insert(struct store *store, struct optimizer_row *row,
                             dsc_err *err) DSC_MUST_CHECK;
 bool store_optimizer_find(struct store *store, const char *name, struct optimizer_row *out,
                           dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
@@ -63,8 +60,6 @@ bool store_optimizer_find(struct store *store, const char *name, struct optimize
 bool store_optimizer_list(struct store *store, const char *after, size_t max,
                           struct optimizer_row **out, size_t *count, dsc_arena *arena,
                           dsc_err *err) DSC_MUST_CHECK;
-bool store_optimizer_update(struct store *store, const struct optimizer_row *row,
-                            dsc_err *err) DSC_MUST_CHECK; /* description, labels */
 /* FAULT_NOT_FOUND, FAULT_BUILTIN_PROTECTED, FAULT_IN_USE. */
 bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err) DSC_MUST_CHECK;
 
@@ -85,7 +80,7 @@ bool store_version_weights(struct store *store, int64_t version_id, struct buf *
 bool store_version_delete(struct store *store, const char *optimizer, int64_t number, dsc_err *err)
     DSC_MUST_CHECK; /* FAULT_NOT_FOUND, _BUILTIN_PROTECTED, _IN_USE */
 
-/* Sessions. Fills seq. FAULT_QUOTA_EXCEEDED at LIMIT_SESSIONS. */
+/* Sessions. Fills seq. FAULT_NOT_FOUND when the version is gone. */
 bool store_session_insert(struct store *store, struct session_row *row,
                           dsc_err *err) DSC_MUST_CHECK;
 bool store_session_find(struct store *store, const char *id, struct session_row *out,
@@ -93,13 +88,5 @@ bool store_session_find(struct store *store, const char *id, struct session_row 
 bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out,
                         size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
-
-/* Idempotency keys: what a POST that creates made. Remember it right after; find it before. `scope`
- * is the route, `digest` the body's sha256, `made` the id of the thing. find: *made is "" when the
- * key is new; FAULT_IDEMPOTENCY_MISMATCH when it was used with another body. */
-bool store_idempotency_find(struct store *store, const char *scope, const char *key,
-                            const char *digest, char made[80], dsc_err *err) DSC_MUST_CHECK;
-bool store_idempotency_insert(struct store *store, const char *scope, const char *key,
-                              const char *digest, const char *made, dsc_err *err) DSC_MUST_CHECK;
 
 #endif

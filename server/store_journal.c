@@ -51,8 +51,7 @@ struct journal {
     bool closing;
 };
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 /* Run one prepared write; parameters it does not have are SQLITE_RANGE and harmless. */
 static bool write_row(struct journal *journal, int which, const int64_t key[3], const void *bytes,
@@ -197,8 +196,7 @@ bool journal_append(struct journal *journal, struct record *record)
     return room;
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static bool walk(struct journal *journal, const char *sql, int64_t session, uint64_t from,
                  bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
@@ -269,9 +267,7 @@ bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps, ds
                 session, 0, take_steps, steps, err);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 /* Pages of 64 kB: gradients and chunks are long, and a long row over small pages costs twice. */
 enum { BULK_PAGE_BYTES = 65536 };

@@ -3,6 +3,7 @@
 #include "server/fault.h"
 #include "server/limits.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -475,6 +476,36 @@ static void a_full_arena_is_a_failure(void **state)
     }
 }
 
+/* How many more allocations of Jansson succeed. Its hooks take no argument, hence the variable. */
+static int allocations_left;
+
+static void *scarce_malloc(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+/* The same when allocation number k of the parser fails, for every k. */
+static void a_parser_without_memory_is_a_failure(void **state)
+{
+    static const char text[] =
+        "{\"name\":\"abc\",\"step\":1,\"layout\":[{\"name\":\"w\",\"shape\":[1,2]}],"
+        "\"losses\":[1.5,2],\"config\":{\"b\":[1,null,\"x\"]}}";
+    struct body body;
+    bool ok = false;
+    dsc_err err;
+
+    json_set_alloc_funcs(scarce_malloc, free);
+    for (int k = 0; !ok; k++) {
+        assert_true(k < 1000);
+        allocations_left = k;
+        ok = decode(*state, text, &body, &err);
+        /* The parser takes a token it has no memory for as an invalid one. */
+        if (!ok && err.code != FAULT_MALFORMED_JSON)
+            assert_int_equal(err.code, FAULT_OUT_OF_MEMORY);
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
 /* ---- encoding ---- */
 
 static void check_encode(const struct shape *shape, const void *in, const char *json)
@@ -664,6 +695,7 @@ int main(void)
         WITH_ARENA(long_names_are_cut),
         WITH_ARENA(labels_have_limits),
         cmocka_unit_test(a_full_arena_is_a_failure),
+        WITH_ARENA(a_parser_without_memory_is_a_failure),
         WITH_ARENA(what_is_decoded_is_encoded_again),
         cmocka_unit_test(absent_null_and_not_finite),
         WITH_ARENA(parameters_are_set),

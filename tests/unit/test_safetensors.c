@@ -550,6 +550,61 @@ static void files_go_out_and_in_and_out(void **state)
         &plain);
 }
 
+/* A model of a family with its default config and the weights a training would begin with. */
+static dsc_model *model_of(const dsc_family *family)
+{
+    dsc_rng rng = dsc_rng_at(1, 2, 3);
+    dsc_layout phi = {0};
+    dsc_model *model = NULL;
+    float *weights = NULL;
+    dsc_hyper defaults;
+    dsc_err err = {.code = DSC_OK};
+
+    dsc_hyper_init(&defaults, family->hyper);
+    if (family->phi_layout) {
+        family->phi_layout(&phi, &defaults);
+        weights = calloc(phi.len, sizeof *weights);
+        assert_non_null(weights);
+        family->phi_init(weights, &rng, &defaults);
+    }
+    assert_true(dsc_model_new(&model, family, &defaults, weights, NULL, &err));
+    free(weights);
+    return model;
+}
+
+static void every_family_goes_out_and_in_and_out(void **state)
+{
+    (void)state;
+    for (const dsc_family *const *family = dsc_families; *family; family++)
+        check_round_trip(model_of(*family), *family);
+}
+
+/* What PyTorch saves of nn.LSTM(2, 1) and nn.Linear(1, 1): no config, its own metadata. */
+static void a_pytorch_state_dict_is_read(void **state)
+{
+    static const char header[] =
+        "{\"__metadata__\":{\"format\":\"pt\"},"
+        "\"lstm.bias_hh_l0\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
+        "\"lstm.bias_ih_l0\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,32]},"
+        "\"lstm.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[4,1],\"data_offsets\":[32,48]},"
+        "\"lstm.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[48,80]},"
+        "\"output.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[80,84]},"
+        "\"output.weight\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[84,88]}}";
+    float data[22];
+    const dsc_tensor *tensor;
+    dsc_model *model;
+    dsc_err err;
+
+    (void)state;
+    for (int i = 0; i < 22; i++)
+        data[i] = (float)i;
+    model = import(header, data, sizeof data, dsc_family_find("lstm"), &err);
+    assert_non_null(model);
+    tensor = dsc_layout_find(dsc_model_phi_layout(model), "lstm.weight_ih_l0");
+    assert_memory_equal(dsc_model_phi(model) + tensor->offset, data + 12, 8 * sizeof(float));
+    check_round_trip(model, dsc_family_find("lstm"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +622,8 @@ int main(void)
         cmocka_unit_test(numbers_must_be_finite),
         cmocka_unit_test(a_model_becomes_a_file),
         cmocka_unit_test(files_go_out_and_in_and_out),
+        cmocka_unit_test(every_family_goes_out_and_in_and_out),
+        cmocka_unit_test(a_pytorch_state_dict_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,381 @@
+/* http.c -- libmicrohttpd behind two up-calls: the one file that includes its header
+ *
+ * A request's states, all on the network thread except WAITING -> ANSWERED, which http_reply may do on any thread:
+ *
+ *     HEADERS   the first call: fill the struct, ask `begin`
+ *     BODY      bytes come into one buffer of the announced length
+ *     WAITING   suspended; the application has it
+ *     ANSWERED  the reply is stored; the next call of the handler queues it
+ *
+ * Traps that shaped this file: a connection must be suspended before the application may answer it; a daemon must not
+ * be stopped while one is suspended (http_stop waits); the path is taken raw, because the library cuts it at %00. */
+#include "http.h"
+#include "fault.h"
+#include "limits.h"
+#include "log.h"
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum state { HEADERS, BODY, WAITING, ANSWERED };
+
+struct exchange {
+    struct request request; /* first: the application's view */
+    struct http *http;
+    struct MHD_Connection *connection;
+    enum state state;
+    struct reply reply;
+    char *path; /* raw, without the query */
+};
+
+struct http {
+    struct MHD_Daemon *daemon;
+    struct http_calls calls;
+    uint16_t port;
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    unsigned waiting; /* suspended connections */
+};
+
+/* --- replies --- */
+
+void reply_header(struct reply *reply, const char *name, const char *fmt, ...)
+{
+    va_list args;
+
+    if (reply->headers == HTTP_HEADERS_MAX)
+        return;
+    reply->header[reply->headers].name = name;
+    va_start(args, fmt);
+    vsnprintf(reply->header[reply->headers].value, sizeof reply->header[0].value, fmt, args);
+    va_end(args);
+    for (char *c = reply->header[reply->headers].value; *c; c++)
+        if (*c < 0x20 || *c == 0x7f) /* a client's text must not begin a header of its own */
+            *c = ' ';
+    reply->headers++;
+}
+
+static void release_body(void *body)
+{
+    buf_drop(body);
+}
+
+static struct MHD_Response *make_response(struct exchange *exchange)
+{
+    struct reply *reply = &exchange->reply;
+    struct buf *body = reply->body;
+    struct MHD_Response *response =
+        body ? MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data, release_body, body)
+             : MHD_create_response_from_buffer(0, (void *)(char[]){""}, MHD_RESPMEM_MUST_COPY);
+
+    if (!response)
+        return NULL;
+    reply->body = NULL; /* the response's now */
+    if (reply->content_type)
+        MHD_add_response_header(response, "Content-Type", reply->content_type);
+    for (int i = 0; i < reply->headers; i++)
+        MHD_add_response_header(response, reply->header[i].name, reply->header[i].value);
+    MHD_add_response_header(response, "X-Request-Id", exchange->request.id);
+    if (reply->close)
+        MHD_add_response_header(response, "Connection", "close");
+    return response;
+}
+
+static enum MHD_Result queue_reply(struct exchange *exchange)
+{
+    struct MHD_Response *response = make_response(exchange);
+
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result queued =
+        MHD_queue_response(exchange->connection, (unsigned)exchange->reply.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+void http_reply(struct request *request, struct reply *reply)
+{
+    struct exchange *exchange = (struct exchange *)(void *)request; /* its first member */
+    struct http *http = exchange->http;
+    bool suspended = exchange->state == WAITING;
+
+    exchange->reply = *reply;
+    reply->body = NULL;
+    exchange->state = ANSWERED;
+    if (!suspended)
+        return; /* answered from `begin`: the handler queues it */
+    pthread_mutex_lock(&http->lock);
+    MHD_resume_connection(exchange->connection);
+    if (--http->waiting == 0)
+        pthread_cond_broadcast(&http->idle);
+    pthread_mutex_unlock(&http->lock);
+}
+
+/* --- requests --- */
+
+const char *http_header(const struct request *request, const char *name)
+{
+    const struct exchange *exchange = (const struct exchange *)(const void *)request;
+
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_query(const struct request *request, const char *name)
+{
+    const struct exchange *exchange = (const struct exchange *)(const void *)request;
+
+    return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static bool id_ok(const char *id)
+{
+    size_t len = id ? strlen(id) : 0;
+
+    if (len < 1 || len > LIMIT_REQUEST_ID_BYTES)
+        return false;
+    for (; *id; id++)
+        if (*id < 0x21 || *id > 0x7e)
+            return false;
+    return true;
+}
+
+static void choose_id(struct request *request)
+{
+    const char *given = http_header(request, "X-Request-Id");
+    unsigned char bytes[16];
+
+    if (id_ok(given)) {
+        strcpy(request->id, given); /* its length was checked */
+        return;
+    }
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort(); /* cannot happen for 16 bytes once the kernel's pool is ready */
+    for (int i = 0; i < 16; i++)
+        snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    if (strcasecmp(name, "Content-Length") == 0)
+        ++*(int *)count;
+    return MHD_YES;
+}
+
+/* The library has checked the digits of the length it uses; two of them are the application's to refuse. */
+static void read_length(struct request *request)
+{
+    struct exchange *exchange = (struct exchange *)(void *)request;
+    const char *text = http_header(request, "Content-Length");
+    int count = 0;
+
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, count_lengths, &count);
+    request->has_length = text != NULL;
+    request->content_length = text ? strtoull(text, NULL, 10) : 0;
+    request->ambiguous_length = count > 1;
+}
+
+static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
+{
+    struct request *request = &exchange->request;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    request->began_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    request->method = method;
+    request->path = exchange->path;
+    choose_id(request);
+    read_length(request);
+    exchange->state = BODY;
+    if (exchange->http->calls.begin(exchange->http->calls.app, request))
+        return MHD_YES;
+    /* Answered before the body: what still comes is not read as the next request. */
+    exchange->reply.close = request->content_length > 0 || http_header(request, "Transfer-Encoding");
+    return queue_reply(exchange);
+}
+
+static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, size_t *len)
+{
+    struct request *request = &exchange->request;
+
+    if (!request->body && !(request->body = buf_new((size_t)request->content_length + 1)))
+        return MHD_NO; /* no memory for what was announced: the connection ends */
+    if (*len > request->content_length - request->body->len)
+        return MHD_NO;
+    memcpy(request->body->data + request->body->len, bytes, *len);
+    request->body->len += *len;
+    request->body->data[request->body->len] = '\0';
+    *len = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result on_whole(struct exchange *exchange)
+{
+    struct http *http = exchange->http;
+
+    exchange->state = WAITING;
+    pthread_mutex_lock(&http->lock);
+    http->waiting++;
+    pthread_mutex_unlock(&http->lock);
+    MHD_suspend_connection(exchange->connection);
+    http->calls.serve(http->calls.app, &exchange->request);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *http, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *bytes, size_t *len,
+                                  void **own)
+{
+    struct exchange *exchange = *own;
+
+    (void)url, (void)version;
+    if (!exchange)
+        return MHD_NO; /* no memory when the request line came */
+    switch (exchange->state) {
+    case HEADERS:
+        exchange->http = http;
+        exchange->connection = connection;
+        return on_headers(exchange, method);
+    case BODY:
+        return *len ? on_body(exchange, bytes, len) : on_whole(exchange);
+    case ANSWERED:
+        if (*len) { /* after an early answer: drained unread */
+            *len = 0;
+            return MHD_YES;
+        }
+        return queue_reply(exchange);
+    case WAITING:
+        break;
+    }
+    return MHD_YES;
+}
+
+/* Called with the raw request target before anything else; what it returns is the request's *own. */
+static void *on_target(void *http, const char *target, struct MHD_Connection *connection)
+{
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+
+    (void)http, (void)connection;
+    if (exchange && !(exchange->path = strndup(target, strcspn(target, "?")))) {
+        free(exchange);
+        exchange = NULL;
+    }
+    return exchange;
+}
+
+static void on_completed(void *http_, struct MHD_Connection *connection, void **own,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct http *http = http_;
+    struct exchange *exchange = *own;
+
+    (void)connection, (void)why;
+    if (!exchange)
+        return;
+    http->calls.done(http->calls.app, &exchange->request);
+    buf_drop(exchange->request.body);
+    buf_drop(exchange->reply.body);
+    free(exchange->path);
+    free(exchange);
+    *own = NULL;
+}
+
+/* --- life --- */
+
+static bool parse_address(const struct http_options *options, struct sockaddr_storage *out)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, options->host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(options->port);
+        return true;
+    }
+    if (inet_pton(AF_INET6, options->host, &v6->sin6_addr) != 1)
+        return false;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(options->port);
+    return true;
+}
+
+static unsigned connections_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 2 * LIMIT_SPARE_DESCRIPTORS)
+        return LIMIT_SPARE_DESCRIPTORS;
+    return (unsigned)(limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur) - LIMIT_SPARE_DESCRIPTORS;
+}
+
+bool http_start(struct http **out, const struct http_options *options, const struct http_calls *calls,
+                dsc_err *err)
+{
+    struct sockaddr_storage address;
+    struct http *http = calloc(1, sizeof *http);
+
+    if (!http)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the listener");
+    if (!parse_address(options, &address)) {
+        free(http);
+        return dsc_fail(err, FAULT_INTERNAL, "--listen", "%s is no numeric address", options->host);
+    }
+    http->calls = *calls;
+    pthread_mutex_init(&http->lock, NULL);
+    pthread_cond_init(&http->idle, NULL);
+    http->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+            (address.ss_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u),
+        options->port, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)LIMIT_IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, connections_max(),
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    if (!http->daemon) {
+        dsc_fail(err, FAULT_INTERNAL, "--listen", "cannot listen on %s:%u: the port is taken or not ours",
+                 options->host, options->port);
+        free(http);
+        return false;
+    }
+    http->port = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+    *out = http;
+    return true;
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+void http_quiesce(struct http *http)
+{
+    MHD_socket listener = MHD_quiesce_daemon(http->daemon);
+
+    if (listener != MHD_INVALID_SOCKET)
+        close(listener);
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    pthread_mutex_lock(&http->lock);
+    while (http->waiting > 0)
+        pthread_cond_wait(&http->idle, &http->lock);
+    pthread_mutex_unlock(&http->lock);
+    MHD_stop_daemon(http->daemon);
+    pthread_cond_destroy(&http->idle);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}
