@@ -1,8 +1,8 @@
 /* arena.c -- a capped bump allocator
  *
- * Pages form a list, newest first. A piece is cut from the newest page; one that does not fit gets a new
- * page of the usual size, or of its own size if it is larger. calloc zeroes the pages, so that pieces are
- * zeroed without being touched twice. */
+ * Pages form a list, newest first. A piece is cut from the newest page; one that does not fit gets
+ * a new page of the usual size, or of its own size if it is larger. calloc zeroes the pages, so
+ * that pieces are zeroed without being touched twice. */
 #include "arena.h"
 
 #include <stdint.h>
@@ -22,7 +22,7 @@ struct dsc_arena_page {
 
 void dsc_arena_init(dsc_arena *arena, size_t cap)
 {
-    *arena = (dsc_arena){.cap = cap};
+    *arena = (dsc_arena) {.cap = cap};
 }
 
 static struct dsc_arena_page *page_add(dsc_arena *arena, size_t bytes)

@@ -1,7 +1,8 @@
 /* descent.h -- the whole of the core that the outside sees
  *
- * The core turns gradients into updates with optimizers that were designed or learned. It does no I/O, keeps
- * no global, reads no clock, starts no thread, and allocates nothing in a step. In reading order: */
+ * The core turns gradients into updates with optimizers that were designed or learned. It does no
+ * I/O, keeps no global, reads no clock, starts no thread, and allocates nothing in a step. In
+ * reading order: */
 #ifndef DSC_DESCENT_H
 #define DSC_DESCENT_H
 

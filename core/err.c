@@ -26,7 +26,7 @@ bool dsc_fail_fact(dsc_err *err, const char *name, uint64_t value)
     for (size_t i = 0; i < room; i++) {
         if (err->fact[i].name)
             continue;
-        err->fact[i] = (dsc_fact){.name = name, .value = value};
+        err->fact[i] = (dsc_fact) {.name = name, .value = value};
         break;
     }
     return false;

@@ -3,9 +3,9 @@
  *     m = beta1 m + (1 - beta1) grad              v = beta2 v + (1 - beta2) grad^2
  *     update = -learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
  *
- * with t counting from 1. The two powers are taken in double once for a whole span: they are the only
- * places where an error would grow with t. The correction of m is part of the rate, so that an m near
- * FLT_MAX is divided before it is enlarged.
+ * with t counting from 1. The two powers are taken in double once for a whole span: they are the
+ * only places where an error would grow with t. The correction of m is part of the rate, so that an
+ * m near FLT_MAX is divided before it is enlarged.
  *
  * Source: Kingma, Ba: Adam (2015), algorithm 1; the same numbers as torch.optim.Adam. */
 #include "family.h"
@@ -16,8 +16,8 @@
 
 enum { LEARNING_RATE, BETA1, BETA2, EPS };
 
-/* A beta that rounds to 1 in float would average nothing, and an eps that rounds to 0 would divide 0 by 0
- * at a gradient of 0: hence the two limits that the paper does not have. */
+/* A beta that rounds to 1 in float would average nothing, and an eps that rounds to 0 would divide
+ * 0 by 0 at a gradient of 0: hence the two limits that the paper does not have. */
 #define BETA_MAX 0.9999999
 #define EPS_MIN  1e-30
 
@@ -60,10 +60,11 @@ static void adam_state_layout(dsc_layout *state, const dsc_hyper *hyper)
 /* m is a sum of a_i g_i and v one of b_i g_i^2, so by Cauchy and Schwarz
  *     m^2 <= v * sum of a_i^2 / b_i = v * w1^2 / (w2 (1 - beta1^2 / beta2)),    w = 1 - beta,
  * a geometric series that converges only when beta1^2 < beta2. The corrections are at most
- * 1 / (1 - beta1) for m and at most 1 for sqrt(v). Two additions keep this true in float: `ulp` widens
- * the ratio of the series by the rounding of a step, and what v and m lose below the normal numbers, a
- * few FLT_TRUE_MIN a step, can weigh no more than itself over eps. grad_max does not matter: the step of
- * Adam does not grow with the gradient. (A v that overflows to infinity only makes the step 0.) */
+ * 1 / (1 - beta1) for m and at most 1 for sqrt(v). Two additions keep this true in float: `ulp`
+ * widens the ratio of the series by the rounding of a step, and what v and m lose below the normal
+ * numbers, a few FLT_TRUE_MIN a step, can weigh no more than itself over eps. grad_max does not
+ * matter: the step of Adam does not grow with the gradient. (A v that overflows to infinity only
+ * makes the step 0.) */
 static double adam_update_bound(const dsc_model *model, double grad_max)
 {
     const double *const value = dsc_model_hyper(model)->value;
@@ -89,7 +90,7 @@ static adam_factors adam_prepare(const double *value, uint64_t t)
 {
     const double steps = (double)t;
 
-    return (adam_factors){
+    return (adam_factors) {
         .b1 = (float)value[BETA1],
         .w1 = (float)(1 - value[BETA1]),
         .b2 = (float)value[BETA2],

@@ -1,11 +1,13 @@
-/* family_lstm.c -- the coordinatewise LSTM: one small network, a separate state for every coordinate
+/* family_lstm.c -- the coordinatewise LSTM: one small network, a separate state for every
+ * coordinate
  *
- * Here is what a model and a file know of it: names and shapes of the weights, how to read sizes from
- * them, how to begin, and the packed form. The step itself is lstm_kernel.c. Tensor names, shapes and the
- * order of gates are PyTorch's (nn.LSTM + nn.Linear); layers = 0 leaves a linear map of the inputs.
+ * Here is what a model and a file know of it: names and shapes of the weights, how to read sizes
+ * from them, how to begin, and the packed form. The step itself is lstm_kernel.c. Tensor names,
+ * shapes and the order of gates are PyTorch's (nn.LSTM + nn.Linear); layers = 0 leaves a linear map
+ * of the inputs.
  *
- * Source: Andrychowicz et al., Learning to learn by gradient descent by gradient descent (2016), section
- * 2.1 and appendix A. */
+ * Source: Andrychowicz et al., Learning to learn by gradient descent by gradient descent (2016),
+ * section 2.1 and appendix A. */
 #include "family.h"
 #include "lstm_kernel.h"
 #include "model.h"
@@ -131,7 +133,8 @@ static bool guess_inputs(dsc_hyper *hyper, const dsc_tensor *tensor, dsc_err *er
     const size_t inputs = tensor->shape[1];
 
     if (tensor->rank != 2 || (inputs != 1 && inputs != 2))
-        return dsc_fail(err, DSC_EWEIGHTS, tensor->name, "must have 1 column (no preprocessing) or 2 (log_sign)");
+        return dsc_fail(err, DSC_EWEIGHTS, tensor->name,
+                        "must have 1 column (no preprocessing) or 2 (log_sign)");
     hyper->value[PREPROCESSING] = inputs == 2 ? LOG_SIGN : NONE;
     return true;
 }
@@ -141,7 +144,8 @@ static bool guess_hidden(dsc_hyper *hyper, const dsc_tensor *output, dsc_err *er
     const size_t hidden = output->shape[1];
 
     if (output->rank != 2 || hidden < 1 || hidden > HIDDEN_MAX)
-        return dsc_fail(err, DSC_EWEIGHTS, output->name, "must have one row of 1 to %d columns", HIDDEN_MAX);
+        return dsc_fail(err, DSC_EWEIGHTS, output->name, "must have one row of 1 to %d columns",
+                        HIDDEN_MAX);
     hyper->value[HIDDEN_SIZE] = (double)hidden;
     return true;
 }
@@ -157,11 +161,13 @@ static bool lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *
     if (!output)
         return dsc_fail(err, DSC_EWEIGHTS, "output.weight", "is missing");
     if (layers > LAYERS_MAX)
-        return dsc_fail(err, DSC_EWEIGHTS, NULL, "there are %d layers; at most %d are possible", layers, LAYERS_MAX);
+        return dsc_fail(err, DSC_EWEIGHTS, NULL, "there are %d layers; at most %d are possible",
+                        layers, LAYERS_MAX);
     dsc_hyper_init(&guess, hyper_spec);
     guess.value[LAYERS] = layers;
     guess.value[OUTPUT_SCALE] = 1;
-    if (!guess_inputs(&guess, first ? first : output, err) || (first && !guess_hidden(&guess, output, err)))
+    if (!guess_inputs(&guess, first ? first : output, err) ||
+        (first && !guess_hidden(&guess, output, err)))
         return false;
     lstm_phi_layout(&want, &guess);
     if (!dsc_layout_match(file, &want, err))
@@ -178,9 +184,9 @@ static void fill_uniform(float *x, size_t len, double size, dsc_rng *rng)
         x[i] = (float)(size * (2 * dsc_rng_uniform(rng) - 1));
 }
 
-/* PyTorch's: uniform within 1 / sqrt(hidden), for the readout within 1 / sqrt(its inputs). Two changes: a
- * forget bias of 1 more, so that gradients reach back far enough to be learned from, and a readout ten
- * times smaller, so that the first updates are small. */
+/* PyTorch's: uniform within 1 / sqrt(hidden), for the readout within 1 / sqrt(its inputs). Two
+ * changes: a forget bias of 1 more, so that gradients reach back far enough to be learned from, and
+ * a readout ten times smaller, so that the first updates are small. */
 static void lstm_phi_init(float *phi, dsc_rng *rng, const dsc_hyper *hyper)
 {
     const size_t hidden = hidden_of(hyper);
@@ -236,8 +242,8 @@ typedef struct {
     size_t inputs, hidden;
 } weights;
 
-/* One gate of one unit: row `from` of the tensors, every DSC_LSTM_GATES-th number of `to`. The products
- * are rounded once, from double. */
+/* One gate of one unit: row `from` of the tensors, every DSC_LSTM_GATES-th number of `to`. The
+ * products are rounded once, from double. */
 static void pack_gate(float *to, const weights *w, size_t from, double scale)
 {
     const double bias = (double)w->bias_ih[from] + (double)w->bias_hh[from];
@@ -278,7 +284,8 @@ static float largest_gate(const float *row, const dsc_hyper *hyper)
 
         for (const float *const end = row + hidden * len; row < end; row += len)
             for (size_t gate = 0; gate < DSC_LSTM_GATES; gate++)
-                largest = fmaxf(largest, sum_sizes(row + gate, len / DSC_LSTM_GATES, DSC_LSTM_GATES));
+                largest =
+                    fmaxf(largest, sum_sizes(row + gate, len / DSC_LSTM_GATES, DSC_LSTM_GATES));
     }
     return largest;
 }
@@ -329,7 +336,8 @@ static double lstm_update_bound(const dsc_model *model, double grad_max)
     const dsc_hyper *const hyper = dsc_model_hyper(model);
     const float *const sizes = dsc_model_packed(model) + lstm_pack_len(hyper) - SIZES;
     const double most = fmax(1, input_bound(hyper, grad_max) * rounding);
-    const double answer = (double)sizes[SIZE_BIAS] + (double)sizes[SIZE_READOUT] * (layers_of(hyper) ? 1 : most);
+    const double answer =
+        (double)sizes[SIZE_BIAS] + (double)sizes[SIZE_READOUT] * (layers_of(hyper) ? 1 : most);
 
     if (!(most < safe && answer < safe && (double)sizes[SIZE_CELLS] * most < safe))
         return INFINITY;
@@ -347,7 +355,7 @@ static dsc_lstm_input describe_input(const dsc_hyper *hyper)
 {
     const double p = hyper->value[P];
 
-    return (dsc_lstm_input){
+    return (dsc_lstm_input) {
         .log_sign = hyper->value[PREPROCESSING] == LOG_SIGN,
         .input_scale = (float)hyper->value[INPUT_SCALE],
         .threshold = (float)exp(-p),
@@ -379,7 +387,8 @@ static void lstm_step(const dsc_model *model, const dsc_span *span)
 const dsc_family dsc_family_lstm = {
     .name = "lstm",
     .doc = "A small LSTM, shared by all coordinates, that was trained to propose updates.",
-    .source = "Andrychowicz et al. 2016, section 2.1, appendix A; forget bias 1, small readout at the start.",
+    .source = "Andrychowicz et al. 2016, section 2.1, appendix A; forget bias 1, small readout at "
+              "the start.",
     .hyper = hyper_spec,
     .phi_layout = lstm_phi_layout,
     .phi_init = lstm_phi_init,

@@ -10,7 +10,7 @@ enum { LIST_BYTES = 128 }; /* of names in a sentence; a longer list is cut */
 
 void dsc_hyper_init(dsc_hyper *hyper, const dsc_hyper_spec *spec)
 {
-    *hyper = (dsc_hyper){.spec = spec};
+    *hyper = (dsc_hyper) {.spec = spec};
     for (int row = 0; spec[row].name; row++) {
         assert(row < DSC_HYPER_MAX);
         hyper->value[row] = spec[row].initial;

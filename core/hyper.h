@@ -1,8 +1,8 @@
 /* hyper.h -- parameters that a person chooses, checked against a table
  *
- * A family (and later a problem) declares rows of name, kind, range, default and meaning. A dsc_hyper
- * holds one checked value a row. The same rows decode a config, fill in what it leaves out, show it whole
- * and document it. */
+ * A family (and later a problem) declares rows of name, kind, range, default and meaning. A
+ * dsc_hyper holds one checked value a row. The same rows decode a config, fill in what it leaves
+ * out, show it whole and document it. */
 #ifndef DSC_HYPER_H
 #define DSC_HYPER_H
 
@@ -35,8 +35,9 @@ typedef struct {
 /* Every row at its default. */
 void dsc_hyper_init(dsc_hyper *hyper, const dsc_hyper_spec *spec);
 
-/* Set one row by name. DSC_EINVAL, with where = the name, when there is no such row (the sentence lists
- * those there are), the kind differs, or the value is out of range; then nothing has changed. */
+/* Set one row by name. DSC_EINVAL, with where = the name, when there is no such row (the sentence
+ * lists those there are), the kind differs, or the value is out of range; then nothing has changed.
+ */
 bool dsc_hyper_set_number(dsc_hyper *hyper, const char *name, double value, dsc_err *err);
 bool dsc_hyper_set_word(dsc_hyper *hyper, const char *name, const char *word, dsc_err *err);
 

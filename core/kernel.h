@@ -1,7 +1,8 @@
 /* kernel.h -- which instruction set the learned families' steps run on
  *
- * The same source is compiled once for each row; the best one the processor has is picked at run time.
- * All kernels with fused multiply-add ("fma") give the same bits, so a session may move between them. */
+ * The same source is compiled once for each row; the best one the processor has is picked at run
+ * time. All kernels with fused multiply-add ("fma") give the same bits, so a session may move
+ * between them. */
 #ifndef DSC_KERNEL_H
 #define DSC_KERNEL_H
 

@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "lstm.bias_ih_l%d", 3 -> "lstm.bias_ih_l3". By hand, because a format that is not a literal is a format
- * that no compiler checks. */
+/* "lstm.bias_ih_l%d", 3 -> "lstm.bias_ih_l3". By hand, because a format that is not a literal is a
+ * format that no compiler checks. */
 static void name_write(char *out, size_t size, const char *name, int index)
 {
     const char *const hole = strstr(name, "%d");
-    const int len = hole ? snprintf(out, size, "%.*s%d%s", (int)(hole - name), name, index, hole + 2)
-                         : snprintf(out, size, "%s", name);
+    const int len = hole
+                        ? snprintf(out, size, "%.*s%d%s", (int)(hole - name), name, index, hole + 2)
+                        : snprintf(out, size, "%s", name);
 
     assert(len > 0 && (size_t)len < size);
 }
@@ -36,7 +37,7 @@ void dsc_layout_add(dsc_layout *layout, const char *name, int index, int rank, s
 
     assert(layout->count < DSC_TENSORS_MAX && rank >= 0 && rank <= DSC_RANK_MAX);
     tensor = &layout->tensor[layout->count++];
-    *tensor = (dsc_tensor){.rank = rank, .offset = layout->len};
+    *tensor = (dsc_tensor) {.rank = rank, .offset = layout->len};
     name_write(tensor->name, sizeof tensor->name, name, index);
     if (rank > 0)
         tensor->shape[0] = rows;
@@ -92,6 +93,7 @@ bool dsc_layout_match(const dsc_layout *file, const dsc_layout *want, dsc_err *e
     }
     for (int i = 0; i < file->count; i++)
         if (!dsc_layout_find(want, file->tensor[i].name))
-            return dsc_fail(err, DSC_EWEIGHTS, file->tensor[i].name, "is not a tensor of this optimizer");
+            return dsc_fail(err, DSC_EWEIGHTS, file->tensor[i].name,
+                            "is not a tensor of this optimizer");
     return true;
 }

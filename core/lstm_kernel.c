@@ -1,14 +1,14 @@
 /* lstm_kernel.c -- one step of the coordinatewise LSTM
  *
  * Compiled once per instruction set (vec.h). Coordinates lie in lanes: a weight is broadcast and
- * multiplied with as many coordinates as a vector holds, so nothing is ever added across lanes, and every
- * coordinate sees the same operations in the same order wherever it lies. Hence equal bits for any block,
- * any split into ranges and any kernel.
+ * multiplied with as many coordinates as a vector holds, so nothing is ever added across lanes, and
+ * every coordinate sees the same operations in the same order wherever it lies. Hence equal bits
+ * for any block, any split into ranges and any kernel.
  *
- * A block of coordinates is finished (inputs, all layers, readout) while its state is in L1, in tiles of
- * `vectors` registers: with the four gates, 4 * vectors sums are in flight, which hides the latency of
- * multiply-adds and uses each broadcast weight `vectors` times. The new h of a layer goes to scratch until
- * all of its units are done, because every unit reads the old h.
+ * A block of coordinates is finished (inputs, all layers, readout) while its state is in L1, in
+ * tiles of `vectors` registers: with the four gates, 4 * vectors sums are in flight, which hides
+ * the latency of multiply-adds and uses each broadcast weight `vectors` times. The new h of a layer
+ * goes to scratch until all of its units are done, because every unit reads the old h.
  *
  * Measurements: design/performance.md, section 1. */
 #include "lstm_kernel.h"
@@ -29,17 +29,19 @@ enum { TILE = 1 };
 enum { GATE_I, GATE_F, GATE_G, GATE_O, GATES };
 
 _Static_assert((int)GATES == (int)DSC_LSTM_GATES, "the packed rows have these gates");
-_Static_assert(DSC_LANES % VEC_LANES == 0 && DSC_BLOCK % (TILE * VEC_LANES) == 0, "tiles fill blocks");
+_Static_assert(DSC_LANES % VEC_LANES == 0 && DSC_BLOCK % (TILE * VEC_LANES) == 0,
+               "tiles fill blocks");
 
 /* Sums of a tile: [gate][vector]. */
 typedef vec sums[GATES][TILE];
 
 /* --- functions of one vector --- */
 
-/* 2^x for |x| <= 126: x = k + r with |r| <= 1/2, 2^r by a polynomial, k to the exponent. Adding `shifter`
- * rounds x to a whole number, which then stands in the low bits of the sum. The polynomial has the least
- * largest relative error of all with these degrees, 9.5e-8, and is exactly 1 at 0, so that a cell at rest
- * stays at rest; found by Remez exchange, then a search over float coefficients. */
+/* 2^x for |x| <= 126: x = k + r with |r| <= 1/2, 2^r by a polynomial, k to the exponent. Adding
+ * `shifter` rounds x to a whole number, which then stands in the low bits of the sum. The
+ * polynomial has the least largest relative error of all with these degrees, 9.5e-8, and is exactly
+ * 1 at 0, so that a cell at rest stays at rest; found by Remez exchange, then a search over float
+ * coefficients. */
 VEC_INLINE vec exp2_vec(vec x)
 {
     const vec shifter = vec_set(0x1.8p23f);
@@ -62,9 +64,9 @@ VEC_INLINE vec exp2_clamped(vec x)
     return exp2_vec(vec_max(vec_min(x, vec_set(30.0f)), vec_set(-30.0f)));
 }
 
-/* ln x for positive x, subnormal ones included; x = 2^e (1 + r) with 1 + r in [sqrt(1/2), sqrt 2), and
- * ln(1 + r) = r - r^2/2 + r^3 q(r). ln 2 is split into a part with so few bits that its product with e is
- * exact, and the rest. */
+/* ln x for positive x, subnormal ones included; x = 2^e (1 + r) with 1 + r in [sqrt(1/2), sqrt 2),
+ * and ln(1 + r) = r - r^2/2 + r^3 q(r). ln 2 is split into a part with so few bits that its product
+ * with e is exact, and the rest. */
 VEC_INLINE vec log_vec(vec x)
 {
     const vec_int root_half = vec_bits(vec_set(0x1.6a09e6p-1f));
@@ -98,7 +100,8 @@ VEC_INLINE void log_sign(const dsc_lstm_input *input, vec g, float *log_out, flo
     const vec one = vec_of_bits(sign | vec_bits(vec_set(1.0f)));
     const vec root = vec_set(input->root_scale);
 
-    vec_store(log_out, vec_select(large, log_vec(size) * vec_set(input->inverse_p), vec_set(-1.0f)));
+    vec_store(log_out,
+              vec_select(large, log_vec(size) * vec_set(input->inverse_p), vec_set(-1.0f)));
     vec_store(sign_out, vec_select(large, one, g * root * root));
 }
 
@@ -143,8 +146,9 @@ VEC_INLINE void accumulate(sums sum, const float *weight, const float *rows, siz
 /* With E = 2^(scaled sum): sigmoid = 1 / (1 + E) and tanh = (1 - E) / (1 + E), so that
  *     c' = f c + i u = (c (1 + Ei) (1 + Eg) + (1 - Eg) (1 + Ef)) / ((1 + Ef) (1 + Ei) (1 + Eg))
  *     h  = o tanh c' = (1 - Ec) / ((1 + Eo) (1 + Ec))
- * take two divisions. |h| <= 1 holds in float too. c grows by at most 1 a step and is held at 2^24, where
- * adding 1 would change nothing: rounding must not carry it further in a session of any length. */
+ * take two divisions. |h| <= 1 holds in float too. c grows by at most 1 a step and is held at 2^24,
+ * where adding 1 would change nothing: rounding must not carry it further in a session of any
+ * length. */
 VEC_INLINE void cell(vec i, vec f, vec g, vec o, float *c, float *h)
 {
     const vec one = vec_set(1.0f);

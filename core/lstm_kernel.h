@@ -1,12 +1,12 @@
 /* lstm_kernel.h -- one step of the coordinatewise LSTM, as the kernels take it
  *
- * family_lstm.c fills this in from a model and a span; lstm_kernel.c, compiled once per instruction set,
- * does the work. Everything is borrowed.
+ * family_lstm.c fills this in from a model and a span; lstm_kernel.c, compiled once per instruction
+ * set, does the work. Everything is borrowed.
  *
- * The packed weights of a layer are, for each unit, one row of four gates (i, f, g, o) for the bias, then
- * one for each input, then one for each h of the layer; the layers follow one another, and behind them
- * the bias of the readout and its weights. Gates i, f, o are scaled by -log2 e and g by -2 log2 e, so that
- * exp2 of a sum is what sigmoid and tanh need. */
+ * The packed weights of a layer are, for each unit, one row of four gates (i, f, g, o) for the
+ * bias, then one for each input, then one for each h of the layer; the layers follow one another,
+ * and behind them the bias of the readout and its weights. Gates i, f, o are scaled by -log2 e and
+ * g by -2 log2 e, so that exp2 of a sum is what sigmoid and tanh need. */
 #ifndef DSC_LSTM_KERNEL_H
 #define DSC_LSTM_KERNEL_H
 
@@ -21,11 +21,11 @@ enum {
 };
 
 typedef struct {
-    bool log_sign;         /* else the input is input_scale * grad            */
+    bool log_sign; /* else the input is input_scale * grad            */
     float input_scale;
-    float threshold;       /* e^-p: from here on the logarithm is taken       */
-    float inverse_p;       /* 1 / p                                           */
-    float root_scale;      /* e^(p/2): applied twice, since e^100 is no float */
+    float threshold;  /* e^-p: from here on the logarithm is taken       */
+    float inverse_p;  /* 1 / p                                           */
+    float root_scale; /* e^(p/2): applied twice, since e^100 is no float */
 } dsc_lstm_input;
 
 typedef struct dsc_lstm_step {

@@ -1,7 +1,7 @@
 /* model.c -- an immutable, counted optimizer
  *
- * Everything is computed when a model is made: both layouts, the copy of phi, its packed form. Afterwards
- * only the count changes, atomically, so runs on any thread may share it. */
+ * Everything is computed when a model is made: both layouts, the copy of phi, its packed form.
+ * Afterwards only the count changes, atomically, so runs on any thread may share it. */
 #include "model.h"
 
 #include "run.h"
@@ -98,7 +98,8 @@ static bool fill(dsc_model *model, const float *phi, dsc_err *err)
     assert(!phi == !model->family->phi_layout);
     if (!phi)
         return true;
-    return check_phi(&model->phi_layout, phi, err) && copy_phi(model, phi, err) && pack_phi(model, err);
+    return check_phi(&model->phi_layout, phi, err) && copy_phi(model, phi, err) &&
+           pack_phi(model, err);
 }
 
 static void model_free(dsc_model *model)

@@ -1,7 +1,7 @@
 /* model.h -- an optimizer ready to run: family, hyper-parameters and weights; immutable and counted
  *
- * Any number of runs on any number of threads share a model without locks, because nobody can change it.
- * Whoever keeps a pointer holds a count. */
+ * Any number of runs on any number of threads share a model without locks, because nobody can
+ * change it. Whoever keeps a pointer holds a count. */
 #ifndef DSC_MODEL_H
 #define DSC_MODEL_H
 
@@ -17,8 +17,8 @@ typedef struct dsc_model dsc_model;
  *   phi      [phi_len] copied; NULL for a hand-designed family
  *   kernel   borrowed for ever (they are constants); NULL picks the best
  *
- * *out is the caller's first count. DSC_EWEIGHTS with where = "tensor[index]" when a weight is not finite,
- * DSC_ENOMEM. O(phi_len). */
+ * *out is the caller's first count. DSC_EWEIGHTS with where = "tensor[index]" when a weight is not
+ * finite, DSC_ENOMEM. O(phi_len). */
 bool dsc_model_new(dsc_model **out, const dsc_family *family, const dsc_hyper *hyper,
                    const float *phi, const dsc_kernel *kernel, dsc_err *err) DSC_MUST_CHECK;
 
@@ -28,9 +28,9 @@ void dsc_model_drop(dsc_model *model);       /* one count less; the last one fre
 const dsc_family *dsc_model_family(const dsc_model *model);
 const dsc_hyper *dsc_model_hyper(const dsc_model *model);
 const dsc_kernel *dsc_model_kernel(const dsc_model *model);
-const float *dsc_model_phi(const dsc_model *model);             /* [phi->len] or NULL; borrowed */
-const float *dsc_model_packed(const dsc_model *model);          /* [pack_len] or NULL; borrowed */
-const dsc_layout *dsc_model_phi_layout(const dsc_model *model); /* len 0 when hand-designed     */
+const float *dsc_model_phi(const dsc_model *model);               /* [phi->len] or NULL; borrowed */
+const float *dsc_model_packed(const dsc_model *model);            /* [pack_len] or NULL; borrowed */
+const dsc_layout *dsc_model_phi_layout(const dsc_model *model);   /* len 0 when hand-designed     */
 const dsc_layout *dsc_model_state_layout(const dsc_model *model); /* of one coordinate          */
 
 /* Numbers kept for n coordinates, tail lanes included. */

@@ -1,8 +1,8 @@
 /* rng.c -- xoshiro256++ by value
  *
- * Sources. Blackman, Vigna: Scrambled linear pseudorandom number generators (2019), for the generator;
- * Steele, Lea, Flood (2014) for splitmix64, which spreads a seed over the 256 bits of state; Lemire: Fast
- * random integer generation in an interval (2019); Box, Muller (1958). */
+ * Sources. Blackman, Vigna: Scrambled linear pseudorandom number generators (2019), for the
+ * generator; Steele, Lea, Flood (2014) for splitmix64, which spreads a seed over the 256 bits of
+ * state; Lemire: Fast random integer generation in an interval (2019); Box, Muller (1958). */
 #include "rng.h"
 
 #include <math.h>
@@ -24,8 +24,8 @@ static uint64_t splitmix(uint64_t *x)
 }
 
 /* Each of the three is hashed before the next is mixed in, so that neighbours such as (1, 2, 3) and
- * (1, 3, 2) start far apart. splitmix is a bijection of its counter, so the four words of state differ and
- * cannot all be zero, the one state that xoshiro never leaves. */
+ * (1, 3, 2) start far apart. splitmix is a bijection of its counter, so the four words of state
+ * differ and cannot all be zero, the one state that xoshiro never leaves. */
 dsc_rng dsc_rng_at(uint64_t seed, uint64_t epoch, uint64_t lane)
 {
     dsc_rng rng;
@@ -58,8 +58,8 @@ double dsc_rng_uniform(dsc_rng *rng)
     return (double)(dsc_rng_u64(rng) >> 11) * 0x1p-53;
 }
 
-/* The high half of u64 * n is the answer; the products whose low half falls into the incomplete first
- * stretch, 2^64 mod n of them, would favour some answers and are drawn again. */
+/* The high half of u64 * n is the answer; the products whose low half falls into the incomplete
+ * first stretch, 2^64 mod n of them, would favour some answers and are drawn again. */
 uint64_t dsc_rng_below(dsc_rng *rng, uint64_t n)
 {
     const uint64_t uneven = -n % n;

@@ -1,9 +1,9 @@
 /* rng.h -- random numbers by value
  *
  * A generator is a small struct that its owner copies and passes; there is none behind the scenes.
- * Everything random in Descent starts at dsc_rng_at(seed, epoch, lane), so a result depends on where a
- * number is used and never on how many threads ran or on what was interrupted.
- * Source: xoshiro256++ (Blackman, Vigna 2019), seeded by splitmix64. */
+ * Everything random in Descent starts at dsc_rng_at(seed, epoch, lane), so a result depends on
+ * where a number is used and never on how many threads ran or on what was interrupted. Source:
+ * xoshiro256++ (Blackman, Vigna 2019), seeded by splitmix64. */
 #ifndef DSC_RNG_H
 #define DSC_RNG_H
 

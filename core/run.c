@@ -1,9 +1,9 @@
 /* run.c -- one optimization in progress
  *
- * A run is its state array and a step counter. dsc_run_check is what keeps a promise: when it has said
- * yes, the step cannot fail. It scans the gradient once, for finiteness and for the largest size, and asks
- * the family for a bound; only where the bound is beyond the limit is the step itself computed, block by
- * block on copies of the state, to see. */
+ * A run is its state array and a step counter. dsc_run_check is what keeps a promise: when it has
+ * said yes, the step cannot fail. It scans the gradient once, for finiteness and for the largest
+ * size, and asks the family for a bound; only where the bound is beyond the limit is the step
+ * itself computed, block by block on copies of the state, to see. */
 #include "run.h"
 
 #include <assert.h>
@@ -34,7 +34,8 @@ static float *state_new(size_t n, size_t width)
     const size_t most = (SIZE_MAX / 2 - ALIGNMENT) / sizeof(float);
     size_t len;
 
-    if (n > most - DSC_LANES || __builtin_mul_overflow(dsc_state_lanes(n), width, &len) || len > most)
+    if (n > most - DSC_LANES || __builtin_mul_overflow(dsc_state_lanes(n), width, &len) ||
+        len > most)
         return NULL;
     return aligned_alloc(ALIGNMENT, (len * sizeof(float) + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
 }
@@ -51,7 +52,7 @@ bool dsc_run_new(dsc_run **out, dsc_model *model, size_t n, dsc_err *err)
         free(state);
         return dsc_fail(err, DSC_ENOMEM, NULL, "no memory for the state of %zu coordinates", n);
     }
-    *run = (dsc_run){.model = dsc_model_hold(model), .n = n, .width = width, .state = state};
+    *run = (dsc_run) {.model = dsc_model_hold(model), .n = n, .width = width, .state = state};
     dsc_run_reset(run);
     *out = run;
     return true;
@@ -161,8 +162,8 @@ static bool check_updates(const float *x, size_t n, size_t begin, double limit, 
     return true;
 }
 
-/* One block on a copy: work holds its state, its update and the family's scratch, in this order; all are
- * multiples of 64 bytes long. */
+/* One block on a copy: work holds its state, its update and the family's scratch, in this order;
+ * all are multiples of 64 bytes long. */
 static bool probe_block(const dsc_run *run, const float *grad, size_t c, double limit, float *work,
                         dsc_err *err)
 {

@@ -1,7 +1,6 @@
 /* state.c -- between the blocked state and rows of one coordinate each */
 #include "state.h"
 
-
 /* Where number `row` of coordinate c lies; `begin` is where c's block begins. */
 static size_t place(size_t begin, size_t c, size_t row, size_t n, size_t width)
 {

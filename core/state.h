@@ -1,15 +1,17 @@
 /* state.h -- where a coordinate's numbers lie in a run's state array
  *
- * A step reads and writes the whole state, 320 bytes a coordinate for the default LSTM, so its order is
- * chosen for the kernel: blocks of DSC_BLOCK coordinates, in a block one row of lanes for each kept number.
+ * A step reads and writes the whole state, 320 bytes a coordinate for the default LSTM, so its
+ * order is chosen for the kernel: blocks of DSC_BLOCK coordinates, in a block one row of lanes for
+ * each kept number.
  *
  *     block 0: [number 0: 64 lanes][number 1: 64 lanes] ... [number width-1: 64 lanes]
  *     block 1: ...
  *     tail:    the same with rows of DSC_LANES lanes, as many as the rest of n needs
  *
  * Every part takes `width` floats a coordinate, so the block that begins at coordinate c begins at
- * state[c * width], and the coordinates b..e (at block bounds) are contiguous: a snapshot of a range is
- * a copy. Lanes beyond n hold what a coordinate with gradient 0 would; nobody reads them. */
+ * state[c * width], and the coordinates b..e (at block bounds) are contiguous: a snapshot of a
+ * range is a copy. Lanes beyond n hold what a coordinate with gradient 0 would; nobody reads them.
+ */
 #ifndef DSC_STATE_H
 #define DSC_STATE_H
 

@@ -1,4 +1,5 @@
-/* embed.c -- a tool of the build: `embed FILE...` prints migrations/<database>/<number>_<name>.sql files as C */
+/* embed.c -- a tool of the build: `embed FILE...` prints migrations/<database>/<number>_<name>.sql
+ * files as C */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

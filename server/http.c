@@ -1,14 +1,16 @@
 /* http.c -- libmicrohttpd behind two up-calls: the one file that includes its header
  *
- * A request's states, all on the network thread except WAITING -> ANSWERED, which http_reply may do on any thread:
+ * A request's states, all on the network thread except WAITING -> ANSWERED, which http_reply may do
+ * on any thread:
  *
  *     HEADERS   the first call: fill the struct, ask `begin`
  *     BODY      bytes come into one buffer of the announced length
  *     WAITING   suspended; the application has it
  *     ANSWERED  the reply is stored; the next call of the handler queues it
  *
- * Traps that shaped this file: a connection must be suspended before the application may answer it; a daemon must not
- * be stopped while one is suspended (http_stop waits); the path is taken raw, because the library cuts it at %00. */
+ * Traps that shaped this file: a connection must be suspended before the application may answer it;
+ * a daemon must not be stopped while one is suspended (http_stop waits); the path is taken raw,
+ * because the library cuts it at %00. */
 #include "http.h"
 #include "fault.h"
 #include "limits.h"
@@ -75,8 +77,9 @@ static struct MHD_Response *make_response(struct exchange *exchange)
     struct reply *reply = &exchange->reply;
     struct buf *body = reply->body;
     struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data, release_body, body)
-             : MHD_create_response_from_buffer(0, (void *)(char[]){""}, MHD_RESPMEM_MUST_COPY);
+        body ? MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data,
+                                                                      release_body, body)
+             : MHD_create_response_from_buffer(0, (void *)(char[]) {""}, MHD_RESPMEM_MUST_COPY);
 
     if (!response)
         return NULL;
@@ -164,7 +167,8 @@ static void choose_id(struct request *request)
         snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
 {
     (void)kind, (void)value;
     if (strcasecmp(name, "Content-Length") == 0)
@@ -172,7 +176,8 @@ static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
-/* The library has checked the digits of the length it uses; two of them are the application's to refuse. */
+/* The library has checked the digits of the length it uses; two of them are the application's to
+ * refuse. */
 static void read_length(struct request *request)
 {
     struct exchange *exchange = (struct exchange *)(void *)request;
@@ -200,7 +205,8 @@ static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
     if (exchange->http->calls.begin(exchange->http->calls.app, request))
         return MHD_YES;
     /* Answered before the body: what still comes is not read as the next request. */
-    exchange->reply.close = request->content_length > 0 || http_header(request, "Transfer-Encoding");
+    exchange->reply.close =
+        request->content_length > 0 || http_header(request, "Transfer-Encoding");
     return queue_reply(exchange);
 }
 
@@ -233,8 +239,8 @@ static enum MHD_Result on_whole(struct exchange *exchange)
 }
 
 static enum MHD_Result on_request(void *http, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *bytes, size_t *len,
-                                  void **own)
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *len, void **own)
 {
     struct exchange *exchange = *own;
 
@@ -260,7 +266,8 @@ static enum MHD_Result on_request(void *http, struct MHD_Connection *connection,
     return MHD_YES;
 }
 
-/* Called with the raw request target before anything else; what it returns is the request's *own. */
+/* Called with the raw request target before anything else; what it returns is the request's *own.
+ */
 static void *on_target(void *http, const char *target, struct MHD_Connection *connection)
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
@@ -319,8 +326,8 @@ static unsigned connections_max(void)
     return (unsigned)(limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur) - LIMIT_SPARE_DESCRIPTORS;
 }
 
-bool http_start(struct http **out, const struct http_options *options, const struct http_calls *calls,
-                dsc_err *err)
+bool http_start(struct http **out, const struct http_options *options,
+                const struct http_calls *calls, dsc_err *err)
 {
     struct sockaddr_storage address;
     struct http *http = calloc(1, sizeof *http);
@@ -337,14 +344,16 @@ bool http_start(struct http **out, const struct http_options *options, const str
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
             (address.ss_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u),
-        options->port, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)LIMIT_IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, connections_max(),
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        options->port, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR,
+        (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)LIMIT_CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_LIMIT, connections_max(), MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
     if (!http->daemon) {
-        dsc_fail(err, FAULT_INTERNAL, "--listen", "cannot listen on %s:%u: the port is taken or not ours",
-                 options->host, options->port);
+        dsc_fail(err, FAULT_INTERNAL, "--listen",
+                 "cannot listen on %s:%u: the port is taken or not ours", options->host,
+                 options->port);
         free(http);
         return false;
     }

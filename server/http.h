@@ -25,7 +25,7 @@ struct request {
     const char *path;        /* "/v1/sessions/abc", undecoded, without the query */
     uint64_t content_length; /* 0 when there is none */
     bool has_length;         /* a Content-Length header was there */
-    bool ambiguous_length; /* more than one Content-Length: to be refused */
+    bool ambiguous_length;   /* more than one Content-Length: to be refused */
     struct buf
         *body; /* whole when `serve` is called; data is followed by a NUL byte (not in len) */
     char id[LIMIT_REQUEST_ID_BYTES + 1]; /* X-Request-Id: the client's if well formed, else made */

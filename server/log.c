@@ -39,7 +39,11 @@ static void add_text(struct line *line, const char *name, const char *text)
     add_plain(line, "\":\"");
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        snprintf(code, sizeof code, c < 0x20 || c == 0x7f ? "\\u%04x" : c == '"' || c == '\\' ? "\\%c" : "%c", c);
+        snprintf(code, sizeof code,
+                 c < 0x20 || c == 0x7f   ? "\\u%04x"
+                 : c == '"' || c == '\\' ? "\\%c"
+                                         : "%c",
+                 c);
         add_plain(line, code);
     }
     add_byte(line, '"');

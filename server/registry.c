@@ -177,9 +177,10 @@ bool registry_create(struct registry *registry, struct optimizer_row *row, const
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the config");
     if (!family->phi_layout && !dsc_model_new(&model, family, hyper, NULL, registry->kernel, err))
         return false;
-    bool ok = store_optimizer_insert(registry->store, row, err) &&
-              (!model || registry_publish(registry, row->name, model,
-                                          row->builtin ? "builtin" : "import", &version, arena, err));
+    bool ok =
+        store_optimizer_insert(registry->store, row, err) &&
+        (!model || registry_publish(registry, row->name, model, row->builtin ? "builtin" : "import",
+                                    &version, arena, err));
     dsc_model_drop(model);
     return ok;
 }

@@ -49,7 +49,7 @@ const struct route routes[] = {
      .serve = session_remove},
     {"POST", "/v1/sessions/{id}/reset", "Back to the initial state and step 0",
      .out = &session_shape, .status = 200, .scope = "sessions:write", .serve = session_restart},
-    {"POST", "/v1/sessions/{id}/update", "Give a gradient, receive an update", 
+    {"POST", "/v1/sessions/{id}/update", "Give a gradient, receive an update",
      .body = ROUTE_JSON_OR_VECTOR, .status = 200, .scope = "sessions:write",
      .serve = session_update, .deferred = true},
 };

@@ -1,7 +1,8 @@
 /* store.c -- the small database behind store.h
  *
- * Statements are prepared for each call: rows are few and small, and what costs here is the disk. `query` below is one
- * statement on its way: parameters are bound in order, failures are remembered until query_end tells. */
+ * Statements are prepared for each call: rows are few and small, and what costs here is the disk.
+ * `query` below is one statement on its way: parameters are bound in order, failures are remembered
+ * until query_end tells. */
 #include "store.h"
 #include "fault.h"
 #include "limits.h"
@@ -21,15 +22,17 @@ struct store {
 
 enum { SMALL_PAGE_BYTES = 4096 };
 
-/* Sessions that never reach the disk: the same columns, in memory, seq beyond every stored one (their bulk rows do not
- * exist, so the numbers need only be in order among themselves). */
+/* Sessions that never reach the disk: the same columns, in memory, seq beyond every stored one
+ * (their bulk rows do not exist, so the numbers need only be in order among themselves). */
 static const char memory_tables[] =
-    "CREATE TEMP TABLE memory_session (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+    "CREATE TEMP TABLE memory_session (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL "
+    "UNIQUE,"
     " version INTEGER NOT NULL, coordinates INTEGER NOT NULL, durability INTEGER NOT NULL,"
     " labels TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL);"
     "CREATE INDEX temp.memory_session_by_version ON memory_session (version);"
-    "INSERT INTO sqlite_temp_sequence (name, seq) VALUES ('memory_session', 4611686018427387904);"
-    "CREATE TEMP VIEW any_session AS SELECT * FROM main.session UNION ALL SELECT * FROM memory_session;";
+    "INSERT INTO temp.sqlite_sequence (name, seq) VALUES ('memory_session', 4611686018427387904);"
+    "CREATE TEMP VIEW any_session AS SELECT * FROM main.session UNION ALL SELECT * FROM "
+    "memory_session;";
 
 static int64_t now_ms(void)
 {
@@ -73,7 +76,8 @@ static void bind_text(struct query *query, const char *text)
 static void bind_blob(struct query *query, const struct buf *buf)
 {
     if (query->rc == SQLITE_OK)
-        query->rc = sqlite3_bind_blob64(query->stmt, ++query->bound, buf->data, buf->len, SQLITE_STATIC);
+        query->rc =
+            sqlite3_bind_blob64(query->stmt, ++query->bound, buf->data, buf->len, SQLITE_STATIC);
 }
 
 /* The next row, if there is one. */
@@ -130,13 +134,13 @@ static bool not_found(dsc_err *err, const char *what, const char *name)
 
 /* --- optimizers --- */
 
-#define OPTIMIZER_SELECT                                                                                               \
-    "SELECT o.id, o.name, o.family, o.config, o.description, o.labels, o.builtin, o.created_at,"                       \
+#define OPTIMIZER_SELECT                                                                           \
+    "SELECT o.id, o.name, o.family, o.config, o.description, o.labels, o.builtin, o.created_at,"   \
     " ifnull((SELECT max(number) FROM version WHERE optimizer = o.id), 0) FROM optimizer o "
 
 static void read_optimizer(struct query *query, struct optimizer_row *out)
 {
-    *out = (struct optimizer_row){
+    *out = (struct optimizer_row) {
         .id = column_int(query, 0),
         .name = column_text(query, 1),
         .family = column_text(query, 2),
@@ -152,10 +156,11 @@ static void read_optimizer(struct query *query, struct optimizer_row *out)
 bool store_optimizer_insert(struct store *store, struct optimizer_row *row, dsc_err *err)
 {
     bool conflict;
-    struct query query = query_begin(store,
-                                     "INSERT INTO optimizer (name, family, config, description, labels, builtin,"
-                                     " version_next, created_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
-                                     NULL);
+    struct query query =
+        query_begin(store,
+                    "INSERT INTO optimizer (name, family, config, description, labels, builtin,"
+                    " version_next, created_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
+                    NULL);
 
     bind_text(&query, row->name);
     bind_text(&query, row->family);
@@ -165,11 +170,12 @@ bool store_optimizer_insert(struct store *store, struct optimizer_row *row, dsc_
     bind_int(&query, row->builtin);
     bind_int(&query, now_ms());
     return query_run(&query, &conflict, NULL, err) &&
-           (!conflict || dsc_fail(err, FAULT_ALREADY_EXISTS, "name", "\"%.63s\" is taken", row->name));
+           (!conflict ||
+            dsc_fail(err, FAULT_ALREADY_EXISTS, "name", "\"%.63s\" is taken", row->name));
 }
 
-bool store_optimizer_find(struct store *store, const char *name, struct optimizer_row *out, dsc_arena *arena,
-                          dsc_err *err)
+bool store_optimizer_find(struct store *store, const char *name, struct optimizer_row *out,
+                          dsc_arena *arena, dsc_err *err)
 {
     struct query query = query_begin(store, OPTIMIZER_SELECT "WHERE o.name = ?", arena);
 
@@ -180,10 +186,11 @@ bool store_optimizer_find(struct store *store, const char *name, struct optimize
     return query_end(&query, err) && (found || not_found(err, "optimizer", name));
 }
 
-bool store_optimizer_list(struct store *store, const char *after, size_t max, struct optimizer_row **out,
-                          size_t *count, dsc_arena *arena, dsc_err *err)
+bool store_optimizer_list(struct store *store, const char *after, size_t max,
+                          struct optimizer_row **out, size_t *count, dsc_arena *arena, dsc_err *err)
 {
-    struct query query = query_begin(store, OPTIMIZER_SELECT "WHERE o.name > ? ORDER BY o.name LIMIT ?", arena);
+    struct query query =
+        query_begin(store, OPTIMIZER_SELECT "WHERE o.name > ? ORDER BY o.name LIMIT ?", arena);
 
     *count = 0;
     *out = dsc_arena_take(arena, max, sizeof **out);
@@ -191,7 +198,8 @@ bool store_optimizer_list(struct store *store, const char *after, size_t max, st
     bind_int(&query, (int64_t)max);
     while (*out && query_row(&query))
         read_optimizer(&query, &(*out)[(*count)++]);
-    return query_end(&query, err) && (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
+    return query_end(&query, err) &&
+           (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
 }
 
 bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
@@ -209,24 +217,27 @@ bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
         return false;
     if (builtin)
         return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "", "%s is built in", name);
-    struct query query = query_begin(store,
-                                     "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
-                                     " JOIN any_session s ON s.version = v.id WHERE v.optimizer = optimizer.id)",
-                                     NULL);
+    struct query query =
+        query_begin(store,
+                    "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
+                    " JOIN any_session s ON s.version = v.id WHERE v.optimizer = optimizer.id)",
+                    NULL);
     bind_text(&query, name);
     return query_run(&query, &conflict, &changed, err) &&
-           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session uses a version of %s", name));
+           (changed == 1 ||
+            dsc_fail(err, FAULT_IN_USE, "", "a session uses a version of %s", name));
 }
 
 /* --- versions --- */
 
-#define VERSION_SELECT                                                                                                 \
-    "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source, length(v.weights),"           \
+#define VERSION_SELECT                                                                             \
+    "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source, "         \
+    "length(v.weights),"                                                                           \
     " v.weights_count, v.created_at FROM version v JOIN optimizer o ON o.id = v.optimizer "
 
 static void read_version(struct query *query, struct version_row *out)
 {
-    *out = (struct version_row){
+    *out = (struct version_row) {
         .id = column_int(query, 0),
         .optimizer_id = column_int(query, 1),
         .number = column_int(query, 2),
@@ -241,15 +252,17 @@ static void read_version(struct query *query, struct version_row *out)
     };
 }
 
-/* The number and the row in one statement: the insert reads version_next, a trigger-like second statement raises it, both
- * in one transaction. */
-bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights, dsc_err *err)
+/* The number and the row in one statement: the insert reads version_next, a trigger-like second
+ * statement raises it, both in one transaction. */
+bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights,
+                          dsc_err *err)
 {
-    struct query query = query_begin(store,
-                                     "INSERT INTO version (optimizer, number, config, sha256, source, weights_count,"
-                                     " created_at, weights) SELECT id, version_next, ?2, ?3, ?4, ?5, ?6, ?7"
-                                     " FROM optimizer WHERE name = ?1 RETURNING id, number",
-                                     NULL);
+    struct query query =
+        query_begin(store,
+                    "INSERT INTO version (optimizer, number, config, sha256, source, weights_count,"
+                    " created_at, weights) SELECT id, version_next, ?2, ?3, ?4, ?5, ?6, ?7"
+                    " FROM optimizer WHERE name = ?1 RETURNING id, number",
+                    NULL);
     sqlite3 *db = store->db;
 
     bind_text(&query, row->optimizer);
@@ -259,17 +272,19 @@ bool store_version_insert(struct store *store, struct version_row *row, const st
     bind_int(&query, row->weights_count);
     bind_int(&query, now_ms());
     bind_blob(&query, weights);
-    bool ok = query.rc == SQLITE_OK && sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+    bool ok =
+        query.rc == SQLITE_OK && sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
     bool found = ok && query_row(&query);
     if (found) {
         row->id = column_int(&query, 0);
         row->number = column_int(&query, 1);
         query_row(&query);
         ok = query.rc == SQLITE_DONE &&
-             sqlite3_exec(db,
-                          "UPDATE optimizer SET version_next = version_next + 1"
-                          " WHERE id = (SELECT optimizer FROM version WHERE id = last_insert_rowid())",
-                          NULL, NULL, NULL) == SQLITE_OK &&
+             sqlite3_exec(
+                 db,
+                 "UPDATE optimizer SET version_next = version_next + 1"
+                 " WHERE id = (SELECT optimizer FROM version WHERE id = last_insert_rowid())",
+                 NULL, NULL, NULL) == SQLITE_OK &&
              sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     }
     if (!ok)
@@ -280,17 +295,18 @@ bool store_version_insert(struct store *store, struct version_row *row, const st
     return query_end(&query, err) && ok && (found || not_found(err, "optimizer", row->optimizer));
 }
 
-bool store_version_find(struct store *store, const char *optimizer, int64_t number, struct version_row *out,
-                        dsc_arena *arena, dsc_err *err)
+bool store_version_find(struct store *store, const char *optimizer, int64_t number,
+                        struct version_row *out, dsc_arena *arena, dsc_err *err)
 {
     struct optimizer_row owner;
 
     if (!store_optimizer_find(store, optimizer, &owner, arena, err))
         return false;
-    struct query query = query_begin(store,
-                                     VERSION_SELECT "WHERE v.optimizer = ?1 AND (v.number = ?2 OR ?2 = 0)"
-                                                    " ORDER BY v.number DESC LIMIT 1",
-                                     arena);
+    struct query query =
+        query_begin(store,
+                    VERSION_SELECT "WHERE v.optimizer = ?1 AND (v.number = ?2 OR ?2 = 0)"
+                                   " ORDER BY v.number DESC LIMIT 1",
+                    arena);
     bind_int(&query, owner.id);
     bind_int(&query, number);
     bool found = query_row(&query);
@@ -298,11 +314,14 @@ bool store_version_find(struct store *store, const char *optimizer, int64_t numb
         read_version(&query, out);
     if (!query_end(&query, err) || found)
         return found;
-    return number ? dsc_fail(err, FAULT_NOT_FOUND, "", "%s has no version %lld", optimizer, (long long)number)
-                  : dsc_fail(err, FAULT_NO_VERSION, "optimizer", "%s has no version yet", optimizer);
+    return number
+               ? dsc_fail(err, FAULT_NOT_FOUND, "", "%s has no version %lld", optimizer,
+                          (long long)number)
+               : dsc_fail(err, FAULT_NO_VERSION, "optimizer", "%s has no version yet", optimizer);
 }
 
-bool store_version_by_id(struct store *store, int64_t id, struct version_row *out, dsc_arena *arena, dsc_err *err)
+bool store_version_by_id(struct store *store, int64_t id, struct version_row *out, dsc_arena *arena,
+                         dsc_err *err)
 {
     struct query query = query_begin(store, VERSION_SELECT "WHERE v.id = ?", arena);
 
@@ -310,7 +329,8 @@ bool store_version_by_id(struct store *store, int64_t id, struct version_row *ou
     bool found = query_row(&query);
     if (found)
         read_version(&query, out);
-    return query_end(&query, err) && (found || dsc_fail(err, FAULT_NOT_FOUND, "", "the version is gone"));
+    return query_end(&query, err) &&
+           (found || dsc_fail(err, FAULT_NOT_FOUND, "", "the version is gone"));
 }
 
 bool store_version_list(struct store *store, const char *optimizer, int64_t after, size_t max,
@@ -322,14 +342,16 @@ bool store_version_list(struct store *store, const char *optimizer, int64_t afte
     if (!store_optimizer_find(store, optimizer, &owner, arena, err))
         return false;
     *out = dsc_arena_take(arena, max, sizeof **out);
-    struct query query =
-        query_begin(store, VERSION_SELECT "WHERE v.optimizer = ? AND v.number > ? ORDER BY v.number LIMIT ?", arena);
+    struct query query = query_begin(
+        store, VERSION_SELECT "WHERE v.optimizer = ? AND v.number > ? ORDER BY v.number LIMIT ?",
+        arena);
     bind_int(&query, owner.id);
     bind_int(&query, after);
     bind_int(&query, (int64_t)max);
     while (*out && query_row(&query))
         read_version(&query, &(*out)[(*count)++]);
-    return query_end(&query, err) && (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
+    return query_end(&query, err) &&
+           (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
 }
 
 bool store_version_weights(struct store *store, int64_t version_id, struct buf **out, dsc_err *err)
@@ -368,22 +390,27 @@ bool store_version_delete(struct store *store, const char *optimizer, int64_t nu
         return false;
     if (builtin)
         return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "", "%s is built in", optimizer);
-    struct query query = query_begin(
-        store, "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM any_session WHERE version = ?1)", NULL);
+    struct query query = query_begin(store,
+                                     "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 "
+                                     "FROM any_session WHERE version = ?1)",
+                                     NULL);
     bind_int(&query, row.id);
     return query_run(&query, &conflict, &changed, err) &&
-           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session uses %s:%lld", optimizer, (long long)number));
+           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session uses %s:%lld", optimizer,
+                                     (long long)number));
 }
 
 /* --- sessions --- */
 
-#define SESSION_SELECT                                                                                                 \
-    "SELECT s.seq, s.id, s.version, o.name || ':' || v.number, s.coordinates, s.durability, s.labels, s.ttl_seconds,"  \
-    " s.created_at FROM any_session s JOIN version v ON v.id = s.version JOIN optimizer o ON o.id = v.optimizer "
+#define SESSION_SELECT                                                                             \
+    "SELECT s.seq, s.id, s.version, o.name || ':' || v.number, s.coordinates, s.durability, "      \
+    "s.labels, s.ttl_seconds,"                                                                     \
+    " s.created_at FROM any_session s JOIN version v ON v.id = s.version JOIN optimizer o ON "     \
+    "o.id = v.optimizer "
 
 static void read_session(struct query *query, struct session_row *out)
 {
-    *out = (struct session_row){
+    *out = (struct session_row) {
         .seq = column_int(query, 0),
         .id = column_text(query, 1),
         .version_id = column_int(query, 2),
@@ -402,9 +429,11 @@ bool store_session_insert(struct store *store, struct session_row *row, dsc_err 
     /* The select makes the pinned version's existence part of the statement. */
     struct query query = query_begin(
         store,
-        memory ? "INSERT INTO memory_session (id, version, coordinates, durability, labels, ttl_seconds, created_at)"
+        memory ? "INSERT INTO memory_session (id, version, coordinates, durability, labels, "
+                 "ttl_seconds, created_at)"
                  " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM main.version WHERE id = ?2 RETURNING seq"
-               : "INSERT INTO session (id, version, coordinates, durability, labels, ttl_seconds, created_at)"
+               : "INSERT INTO session (id, version, coordinates, durability, labels, ttl_seconds, "
+                 "created_at)"
                  " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM version WHERE id = ?2 RETURNING seq",
         NULL);
 
@@ -420,10 +449,12 @@ bool store_session_insert(struct store *store, struct session_row *row, dsc_err 
         row->seq = column_int(&query, 0);
         query_row(&query); /* the statement is durable once it is done */
     }
-    return query_end(&query, err) && (found || dsc_fail(err, FAULT_NOT_FOUND, "optimizer", "the version is gone"));
+    return query_end(&query, err) &&
+           (found || dsc_fail(err, FAULT_NOT_FOUND, "optimizer", "the version is gone"));
 }
 
-bool store_session_find(struct store *store, const char *id, struct session_row *out, dsc_arena *arena, dsc_err *err)
+bool store_session_find(struct store *store, const char *id, struct session_row *out,
+                        dsc_arena *arena, dsc_err *err)
 {
     struct query query = query_begin(store, SESSION_SELECT "WHERE s.id = ?", arena);
 
@@ -434,10 +465,11 @@ bool store_session_find(struct store *store, const char *id, struct session_row 
     return query_end(&query, err) && (found || not_found(err, "session", id));
 }
 
-bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out, size_t *count,
-                        dsc_arena *arena, dsc_err *err)
+bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out,
+                        size_t *count, dsc_arena *arena, dsc_err *err)
 {
-    struct query query = query_begin(store, SESSION_SELECT "WHERE s.seq > ? ORDER BY s.seq LIMIT ?", arena);
+    struct query query =
+        query_begin(store, SESSION_SELECT "WHERE s.seq > ? ORDER BY s.seq LIMIT ?", arena);
 
     *count = 0;
     *out = dsc_arena_take(arena, max, sizeof **out);
@@ -445,7 +477,8 @@ bool store_session_list(struct store *store, int64_t after, size_t max, struct s
     bind_int(&query, (int64_t)max);
     while (*out && query_row(&query))
         read_session(&query, &(*out)[(*count)++]);
-    return query_end(&query, err) && (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
+    return query_end(&query, err) &&
+           (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
 }
 
 bool store_session_delete(struct store *store, const char *id, dsc_err *err)

@@ -46,8 +46,8 @@ struct session_row {
     const char *optimizer; /* "name:7" */
     int64_t coordinates;
     enum durability durability;
-    const char *labels; /* JSON */
-    int64_t ttl_seconds;         /* 0: none */
+    const char *labels;  /* JSON */
+    int64_t ttl_seconds; /* 0: none */
     int64_t created_at;
 };
 

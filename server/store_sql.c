@@ -60,8 +60,9 @@ static bool migrate(sqlite3 *db, const char *path, const char *database, dsc_err
         if (migration->number > version && !apply(db, migration, err))
             return false;
     }
-    return version <= newest || dsc_fail(err, FAULT_INTERNAL, "--data", "%.80s is of a newer Descent (%d, not %d)",
-                                         path, version, newest);
+    return version <= newest ||
+           dsc_fail(err, FAULT_INTERNAL, "--data", "%.80s is of a newer Descent (%d, not %d)", path,
+                    version, newest);
 }
 
 bool store_sql_open(sqlite3 **out, const char *path, const char *database, int page_bytes,
@@ -71,8 +72,8 @@ bool store_sql_open(sqlite3 **out, const char *path, const char *database, int p
     sqlite3 *db = NULL;
 
     snprintf(page, sizeof page, "PRAGMA page_size=%d", page_bytes);
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
-            SQLITE_OK &&
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) == SQLITE_OK &&
         store_sql_run(db, "PRAGMA busy_timeout=5000", err) && store_sql_run(db, page, err) &&
         store_sql_run(db,
                       "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF;"

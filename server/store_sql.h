@@ -5,8 +5,8 @@
 #include "core/descent.h"
 #include <sqlite3.h>
 
-/* Open (creating) the file with our settings and bring it up to date with the migrations of `database`. A file that is
- * newer than this program is refused. *out is the caller's. */
+/* Open (creating) the file with our settings and bring it up to date with the migrations of
+ * `database`. A file that is newer than this program is refused. *out is the caller's. */
 bool store_sql_open(sqlite3 **out, const char *path, const char *database, int page_bytes,
                     dsc_err *err) DSC_MUST_CHECK;
 

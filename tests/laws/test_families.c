@@ -1,7 +1,7 @@
 /* test_families.c -- promises that every family keeps, and the numbers of each against float64
  *
- * The references are written from the formulas, one coordinate at a time in double, and share no code with
- * the families. */
+ * The references are written from the formulas, one coordinate at a time in double, and share no
+ * code with the families. */
 #include "core/descent.h"
 
 #include <setjmp.h>
@@ -17,7 +17,8 @@ enum { STEPS = 100, HIDDEN_MAX = 20, LAYERS_MAX = 2 };
 static const size_t sizes[] = {1, 7, 16, 17, 1000};
 static const size_t sizes_count = sizeof sizes / sizeof sizes[0];
 
-/* --- helpers --------------------------------------------------------------------------------------------- */
+/* --- helpers
+ * --------------------------------------------------------------------------------------------- */
 
 typedef struct {
     dsc_model *model;
@@ -36,7 +37,8 @@ static void hyper_default(dsc_hyper *hyper, const dsc_family *family, int layers
     assert_true(dsc_hyper_set_number(hyper, "output_scale", 1, NULL));
 }
 
-static dsc_model *model_make(const dsc_family *family, const dsc_hyper *hyper, const dsc_kernel *kernel)
+static dsc_model *model_make(const dsc_family *family, const dsc_hyper *hyper,
+                             const dsc_kernel *kernel)
 {
     dsc_layout layout = {0};
     dsc_rng rng = dsc_rng_at(7, 0, 0);
@@ -54,7 +56,8 @@ static dsc_model *model_make(const dsc_family *family, const dsc_hyper *hyper, c
     return model;
 }
 
-static bench bench_make(const dsc_family *family, const dsc_hyper *hyper, const dsc_kernel *kernel, size_t n)
+static bench bench_make(const dsc_family *family, const dsc_hyper *hyper, const dsc_kernel *kernel,
+                        size_t n)
 {
     bench b = {.n = n, .model = model_make(family, hyper, kernel), .work = dsc_work_new()};
 
@@ -96,7 +99,8 @@ static void assert_same(const float *a, const float *b, size_t n)
     assert_memory_equal(a, b, n * sizeof *a);
 }
 
-/* --- laws: each holds for every family and size ----------------------------------------------------------- */
+/* --- laws: each holds for every family and size
+ * ----------------------------------------------------------- */
 
 typedef void law(const dsc_family *family, const dsc_hyper *hyper, size_t n);
 
@@ -235,15 +239,44 @@ static void bounded(const dsc_family *family, const dsc_hyper *hyper, size_t n)
     bench_free(&b);
 }
 
-static void test_deterministic(void **state) { (void)state; every(deterministic); }
-static void test_saved(void **state) { (void)state; every(saved); }
-static void test_permuted(void **state) { (void)state; every(permuted); }
-static void test_split(void **state) { (void)state; every(split); }
-static void test_same_bits(void **state) { (void)state; every(same_bits); }
-static void test_zero_gradient(void **state) { (void)state; every(zero_gradient); }
-static void test_bounded(void **state) { (void)state; every(bounded); }
+static void test_deterministic(void **state)
+{
+    (void)state;
+    every(deterministic);
+}
+static void test_saved(void **state)
+{
+    (void)state;
+    every(saved);
+}
+static void test_permuted(void **state)
+{
+    (void)state;
+    every(permuted);
+}
+static void test_split(void **state)
+{
+    (void)state;
+    every(split);
+}
+static void test_same_bits(void **state)
+{
+    (void)state;
+    every(same_bits);
+}
+static void test_zero_gradient(void **state)
+{
+    (void)state;
+    every(zero_gradient);
+}
+static void test_bounded(void **state)
+{
+    (void)state;
+    every(bounded);
+}
 
-/* --- references in double --------------------------------------------------------------------------------- */
+/* --- references in double
+ * --------------------------------------------------------------------------------- */
 
 typedef struct {
     double m, v;
@@ -265,7 +298,8 @@ static double adam_reference(memory *mem, const dsc_model *model, double g, uint
     (void)model;
     mem->m = 0.9 * mem->m + 0.1 * g;
     mem->v = 0.999 * mem->v + 0.001 * g * g;
-    return -0.001 * (mem->m / (1 - pow(0.9, (double)t))) / (sqrt(mem->v / (1 - pow(0.999, (double)t))) + 1e-8);
+    return -0.001 * (mem->m / (1 - pow(0.9, (double)t))) /
+           (sqrt(mem->v / (1 - pow(0.999, (double)t))) + 1e-8);
 }
 
 static const float *weights(const dsc_model *model, const char *format, int layer)
@@ -299,7 +333,8 @@ static double sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
-static void layer_reference(memory *mem, const dsc_model *model, int layer, const double *x, int inputs)
+static void layer_reference(memory *mem, const dsc_model *model, int layer, const double *x,
+                            int inputs)
 {
     double fresh[HIDDEN_MAX];
 
@@ -362,7 +397,8 @@ static void compare(const dsc_family *family, const dsc_hyper *hyper, size_t n, 
         step(&b, t);
         for (size_t c = 0; c < n; c++) {
             if (is_compared(c, n))
-                assert_true(fabs((double)b.update[c] - want(&mem[c], b.model, (double)b.grad[c], t + 1)) <= 1e-5);
+                assert_true(fabs((double)b.update[c] -
+                                 want(&mem[c], b.model, (double)b.grad[c], t + 1)) <= 1e-5);
         }
     }
     free(mem);
@@ -397,7 +433,8 @@ static void test_lstm(void **state)
             }
 }
 
-/* The whole range of floats through the logarithm: with no layers and weights (1, 0) the update is x0. */
+/* The whole range of floats through the logarithm: with no layers and weights (1, 0) the update is
+ * x0. */
 static void test_log_sign(void **state)
 {
     static const double p[] = {1, 10, 50, 100};
@@ -428,7 +465,8 @@ static void test_log_sign(void **state)
     }
 }
 
-/* --- reading sizes from a file ---------------------------------------------------------------------------- */
+/* --- reading sizes from a file
+ * ---------------------------------------------------------------------------- */
 
 static void test_hyper_guess(void **state)
 {
@@ -445,8 +483,8 @@ static void test_hyper_guess(void **state)
     assert_false(dsc_family_lstm.hyper_guess(&guess, &file, &err));
     assert_int_equal(err.code, DSC_EWEIGHTS);
     assert_string_equal(err.where, "output.bias");
-    file = (dsc_layout){0};
-    err = (dsc_err){0};
+    file = (dsc_layout) {0};
+    err = (dsc_err) {0};
     assert_false(dsc_family_lstm.hyper_guess(&guess, &file, &err));
     assert_int_equal(err.code, DSC_EWEIGHTS);
 }

@@ -194,9 +194,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refuses_gradient), cmocka_unit_test(test_refuses_overflow),
-        cmocka_unit_test(test_probe_leaves_state), cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_reset), cmocka_unit_test(test_weight_not_finite),
+        cmocka_unit_test(test_refuses_gradient),
+        cmocka_unit_test(test_refuses_overflow),
+        cmocka_unit_test(test_probe_leaves_state),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_weight_not_finite),
         cmocka_unit_test(test_no_memory),
     };
 
