@@ -124,7 +124,7 @@ floors: ## check who includes what
 
 cppcheck: deps-check ## static analysis
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 --inline-suppr \
-	  --suppress=missingIncludeSystem -D_GNU_SOURCE -I. core server migrations
+	  --suppress=missingIncludeSystem -D_GNU_SOURCE -DDSC_KERNEL_PLAIN -I. core server migrations
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
