@@ -187,12 +187,30 @@ bool registry_create(struct registry *registry, struct optimizer_row *row, const
 
 /* --- life --- */
 
+/* Create an optimizer, or finish one whose first version a crash kept from being stored. */
+static bool complete(struct registry *registry, struct optimizer_row *row, const dsc_hyper *hyper,
+                     dsc_arena *arena, dsc_err *err)
+{
+    struct optimizer_row there;
+    struct version_row version;
+    dsc_model *model = NULL;
+
+    if (!store_optimizer_find(registry->store, row->name, &there, arena, NULL))
+        return registry_create(registry, row, hyper, arena, err);
+    if (there.latest_version > 0)
+        return true;
+    bool ok =
+        dsc_model_new(&model, dsc_family_find(row->family), hyper, NULL, registry->kernel, err) &&
+        registry_publish(registry, row->name, model, "builtin", &version, arena, err);
+    dsc_model_drop(model);
+    return ok;
+}
+
 /* Each hand-designed family under its own name with its default config. */
 static bool add_builtin(struct registry *registry, const dsc_family *family, dsc_err *err)
 {
     dsc_arena arena;
     dsc_hyper hyper;
-    dsc_err why = {0};
     struct optimizer_row row = {
         .name = family->name,
         .family = family->name,
@@ -203,10 +221,7 @@ static bool add_builtin(struct registry *registry, const dsc_family *family, dsc
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     dsc_hyper_init(&hyper, family->hyper);
-    bool ok =
-        registry_create(registry, &row, &hyper, &arena, &why) || why.code == FAULT_ALREADY_EXISTS;
-    if (!ok && err)
-        *err = why;
+    bool ok = complete(registry, &row, &hyper, &arena, err);
     dsc_arena_release(&arena);
     return ok;
 }
