@@ -106,6 +106,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUIL
 run-tests:
 	@for t in $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
 
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+.PHONY: sanitize
+sanitize: deps-test ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan EXTRA_CFLAGS="$(SANITIZE)" EXTRA_LDFLAGS="$(SANITIZE)" $(BUILD)/asan/descent tests
+	@DESCENT_BIN=$(BUILD)/asan/descent $(MAKE) --no-print-directory BUILD=$(BUILD)/asan run-tests
+
 .PHONY: format format-check clean
 format: deps-check ## lay out the code with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
