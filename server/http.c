@@ -31,6 +31,13 @@
 
 enum state { HEADERS, BODY, WAITING, ANSWERED };
 
+static const enum probe_phase phase[] = {
+    [HEADERS] = PROBE_NONE,
+    [BODY] = PROBE_RECEIVE,
+    [WAITING] = PROBE_COMPUTE,
+    [ANSWERED] = PROBE_REPLY,
+};
+
 struct exchange {
     struct request request; /* first: the application's view */
     struct http *http;
@@ -43,11 +50,18 @@ struct exchange {
 struct http {
     struct MHD_Daemon *daemon;
     struct http_calls calls;
+    struct probe *probe;
     uint16_t port;
     pthread_mutex_t lock;
     pthread_cond_t idle;
     unsigned waiting; /* suspended connections */
 };
+
+static void enter(struct exchange *exchange, enum state state)
+{
+    probe_move(exchange->http->probe, phase[exchange->state], phase[state]);
+    exchange->state = state;
+}
 
 /* --- replies --- */
 
@@ -114,7 +128,7 @@ void http_reply(struct request *request, struct reply *reply)
 
     exchange->reply = *reply;
     reply->body = NULL;
-    exchange->state = ANSWERED;
+    enter(exchange, ANSWERED);
     if (!suspended)
         return; /* answered from `begin`: the handler queues it */
     pthread_mutex_lock(&http->lock);
@@ -201,7 +215,7 @@ static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
     request->path = exchange->path;
     choose_id(request);
     read_length(request);
-    exchange->state = BODY;
+    enter(exchange, BODY);
     if (exchange->http->calls.begin(exchange->http->calls.app, request))
         return MHD_YES;
     /* Answered before the body: what still comes is not read as the next request. */
@@ -229,7 +243,7 @@ static enum MHD_Result on_whole(struct exchange *exchange)
 {
     struct http *http = exchange->http;
 
-    exchange->state = WAITING;
+    enter(exchange, WAITING);
     pthread_mutex_lock(&http->lock);
     http->waiting++;
     pthread_mutex_unlock(&http->lock);
@@ -244,12 +258,11 @@ static enum MHD_Result on_request(void *http, struct MHD_Connection *connection,
 {
     struct exchange *exchange = *own;
 
-    (void)url, (void)version;
+    (void)http, (void)url, (void)version;
     if (!exchange)
         return MHD_NO; /* no memory when the request line came */
     switch (exchange->state) {
     case HEADERS:
-        exchange->http = http;
         exchange->connection = connection;
         return on_headers(exchange, method);
     case BODY:
@@ -272,7 +285,9 @@ static void *on_target(void *http, const char *target, struct MHD_Connection *co
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
 
-    (void)http, (void)connection;
+    (void)connection;
+    if (exchange)
+        exchange->http = http;
     if (exchange && !(exchange->path = strndup(target, strcspn(target, "?")))) {
         free(exchange);
         exchange = NULL;
@@ -290,6 +305,7 @@ static void on_completed(void *http_, struct MHD_Connection *connection, void **
     if (!exchange)
         return;
     http->calls.done(http->calls.app, &exchange->request);
+    enter(exchange, HEADERS);
     buf_drop(exchange->request.body);
     buf_drop(exchange->reply.body);
     free(exchange->path);
@@ -339,6 +355,7 @@ bool http_start(struct http **out, const struct http_options *options,
         return dsc_fail(err, FAULT_INTERNAL, "--listen", "%s is no numeric address", options->host);
     }
     http->calls = *calls;
+    http->probe = options->probe;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->idle, NULL);
     http->daemon = MHD_start_daemon(

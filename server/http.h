@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "core/descent.h"
 #include "limits.h"
+#include "probe.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +48,9 @@ struct reply {
 };
 
 struct http_options {
-    const char *host; /* a numeric address: "127.0.0.1", "::1", "0.0.0.0" */
-    uint16_t port;    /* 0 picks one */
+    const char *host;    /* a numeric address: "127.0.0.1", "::1", "0.0.0.0" */
+    uint16_t port;       /* 0 picks one */
+    struct probe *probe; /* or NULL; borrowed */
 };
 
 struct http_calls {

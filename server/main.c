@@ -128,8 +128,9 @@ static bool app_open(struct app *app, const struct options *options, dsc_err *er
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
     app->kernel = options->kernel;
-    return store_open(&app->store, options->data, err) &&
-           journal_open(&app->journal, options->data, err) &&
+    return probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
+           store_open(&app->store, options->data, err) &&
+           journal_open(&app->journal, options->data, app->probe, err) &&
            registry_open(&app->registry, app->store, app->kernel, err) &&
            pool_open(&app->compute, processors < 1 ? 1 : (int)processors, err) &&
            pool_open(&app->control, CONTROL_THREADS, err) &&
@@ -146,6 +147,7 @@ static void app_close(struct app *app)
     sessions_close(app->sessions);
     registry_close(app->registry);
     store_close(app->store);
+    probe_close(app->probe);
 }
 
 static int wait_for_signal(const sigset_t *stop)
@@ -174,7 +176,7 @@ static int serve(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before any thread: all inherit it */
     signal(SIGPIPE, SIG_IGN);
     if (!lock_directory(options.data, &lock, &err) || !app_open(&app, &options, &err) ||
-        !http_start(&http, &(struct http_options) {options.host, options.port},
+        !http_start(&http, &(struct http_options) {options.host, options.port, app.probe},
                     &(struct http_calls) {route_begin, route_serve, route_done, &app}, &err)) {
         status = failed(&err);
     } else {

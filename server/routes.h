@@ -21,6 +21,7 @@ struct app {
     struct registry *registry;
     struct sessions *sessions;
     struct pool *compute, *control;
+    struct probe *probe; /* NULL outside the crash test */
     const dsc_kernel *kernel;
     atomic_bool draining;
 };

@@ -42,6 +42,7 @@ struct journal {
     pthread_mutex_t read_lock;
     sqlite3 *reader;
 
+    struct probe *probe;
     pthread_t committer;
     bool started;
     pthread_mutex_t lock;
@@ -128,6 +129,7 @@ static void commit_batch(struct journal *journal, struct record *batch, bool syn
         sqlite3_exec(journal->writer, "ROLLBACK", NULL, NULL, NULL);
     for (struct record *next; batch; batch = next) {
         next = batch->next;
+        probe_move(journal->probe, PROBE_COMMIT, PROBE_NONE);
         batch->done(batch, ok ? NULL : &err);
     }
 }
@@ -190,6 +192,7 @@ bool journal_append(struct journal *journal, struct record *record)
         journal->last = record;
         journal->waiting++;
         journal->bytes += bytes;
+        probe_move(journal->probe, PROBE_NONE, PROBE_COMMIT);
         pthread_cond_signal(&journal->wake);
     }
     pthread_mutex_unlock(&journal->lock);
@@ -281,13 +284,14 @@ static bool prepare_writes(struct journal *journal, dsc_err *err)
     return true;
 }
 
-bool journal_open(struct journal **out, const char *dir, dsc_err *err)
+bool journal_open(struct journal **out, const char *dir, struct probe *probe, dsc_err *err)
 {
     char path[4096];
     struct journal *journal = calloc(1, sizeof *journal);
 
     if (!journal)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the journal");
+    journal->probe = probe;
     pthread_mutex_init(&journal->lock, NULL);
     pthread_mutex_init(&journal->read_lock, NULL);
     pthread_cond_init(&journal->wake, NULL);

@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "core/descent.h"
+#include "probe.h"
 #include "store.h"
 
 struct journal;
@@ -33,7 +34,9 @@ struct record {
     struct record *next;
 };
 
-bool journal_open(struct journal **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
+/* Open DIR/bulk.db, applying migrations/bulk. The probe is borrowed; NULL is fine. */
+bool journal_open(struct journal **out, const char *dir, struct probe *probe,
+                  dsc_err *err) DSC_MUST_CHECK;
 void journal_close(struct journal *journal); /* commits what waits; NULL is fine */
 
 /* Queue a record; false when the queue is full. */
