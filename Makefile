@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
+PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 
 CC       := gcc
 BUILD    := build
@@ -63,10 +64,11 @@ define install
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps-build deps-test deps-check
+.PHONY: deps-build deps-test deps-check deps-fuzz
 deps-build: ; $(call install,$(PACKAGES_BUILD))
 deps-test: ; $(call install,$(PACKAGES_TEST))
 deps-check: ; $(call install,$(PACKAGES_CHECK))
+deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
 
 # --- rules --------------------------------------------------------------------------------------------------
 
@@ -103,6 +105,9 @@ tests: $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 run-tests:
 	@for t in $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
 
@@ -111,6 +116,34 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 sanitize: deps-test ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan EXTRA_CFLAGS="$(SANITIZE)" EXTRA_LDFLAGS="$(SANITIZE)" $(BUILD)/asan/descent tests
 	@DESCENT_BIN=$(BUILD)/asan/descent $(MAKE) --no-print-directory BUILD=$(BUILD)/asan run-tests
+
+# Each tests/fuzz/fuzz_<target>.c runs over tests/fuzz/corpus/<target>, then on what libFuzzer makes of it. What is
+# new goes to build/fuzz/corpus/<target>, a failing input to build/fuzz/<target>-crash-...: keep a minimised copy.
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_LIMITS  := -max_len=16384 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
+SMOKE_SECONDS := 8
+
+.PHONY: fuzz fuzz-smoke fuzz-build
+fuzz-build: deps-fuzz
+	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang BUILD=$(BUILD)/fuzz EXTRA_CFLAGS="-Wno-string-concatenation -fsanitize=fuzzer-no-link $(FUZZ_FLAGS)" \
+	  EXTRA_LDFLAGS="-fsanitize=fuzzer $(FUZZ_FLAGS)" $(FUZZ_TARGETS:%=$(BUILD)/fuzz/tests/fuzz/fuzz_%)
+
+# The seed is fixed: the same commit gives the same answer.
+fuzz-smoke: fuzz-build ## every fuzz target over its corpus and a few seconds more
+	@for t in $(FUZZ_TARGETS); do $(call fuzz_one,$$t,-seed=1 -max_total_time=$(SMOKE_SECONDS)); done
+
+fuzz: fuzz-build ## fuzz one target: TARGET=vector SECONDS=600
+	@test -f tests/fuzz/fuzz_$(TARGET).c || { echo "TARGET is one of: $(FUZZ_TARGETS)"; exit 2; }
+	@$(call fuzz_one,$(TARGET),-max_total_time=$(or $(SECONDS),60))
+
+define fuzz_one
+mkdir -p $(BUILD)/fuzz/corpus/$(1) tests/fuzz/corpus/$(1) && \
+  $(BUILD)/fuzz/tests/fuzz/fuzz_$(1) $(FUZZ_LIMITS) $(2) -artifact_prefix=$(BUILD)/fuzz/$(1)- \
+    $(BUILD)/fuzz/corpus/$(1) tests/fuzz/corpus/$(1) >$(BUILD)/fuzz/$(1).log 2>&1 || \
+  { tail -60 $(BUILD)/fuzz/$(1).log; echo "FAILED: fuzz_$(1)"; exit 1; }; \
+  echo "fuzz_$(1): $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/fuzz/$(1).log) inputs, $$(ls tests/fuzz/corpus/$(1) | wc -l) kept"
+endef
 
 .PHONY: format format-check clean
 format: deps-check ## lay out the code with clang-format
