@@ -30,17 +30,12 @@ static bool expired(const struct session_row *row)
 static bool show_session(struct call *call, const struct session_row *row, struct session_body *out,
                          dsc_err *err)
 {
-    struct session *session = session_find(call->app->sessions, row->id);
     struct version_row version;
     dsc_model *model = NULL;
     uint64_t steps = 0;
 
-    if (session)
-        steps = session_steps(call->app->sessions, session);
-    else if (!journal_steps(call->app->journal, row->seq, &steps, err))
-        return false;
-    session_drop(call->app->sessions, session);
-    if (!store_version_by_id(call->app->store, row->version_id, &version, &call->arena, err) ||
+    if (!session_steps(call->app->sessions, row, &steps, err) ||
+        !store_version_by_id(call->app->store, row->version_id, &version, &call->arena, err) ||
         !registry_model(call->app->registry, row->version_id, &model, err))
         return false;
     out->state_bytes =
@@ -104,7 +99,7 @@ bool session_post(struct call *call, const void *in_, void *out, dsc_err *err)
         !registry_resolve(call->app->registry, in->optimizer, &version, &call->arena, err))
         return false;
     row.version_id = version.id;
-    if (!session_create(call->app->sessions, &row, err) ||
+    if (!session_create(call->app->sessions, &row, &call->arena, err) ||
         !store_session_find(call->app->store, row.id, &row, &call->arena, err) ||
         !show_session(call, &row, out, err))
         return false;
@@ -154,7 +149,7 @@ bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
 bool session_remove(struct call *call, const void *in, void *out, dsc_err *err)
 {
     (void)in, (void)out;
-    return session_delete(call->app->sessions, call->param[0], call->work, err);
+    return session_delete(call->app->sessions, call->param[0], err);
 }
 
 bool session_restart(struct call *call, const void *in, void *out, dsc_err *err)
@@ -333,7 +328,7 @@ static void update_done(struct session_step *step, const dsc_err *failure)
         reply_header(&call->reply, "Descent-Replayed", "%s", step->replayed ? "true" : "false");
         reply_header(&call->reply, "Server-Timing",
                      "queue;dur=%.3f, compute;dur=%.3f, persist;dur=%.3f",
-                     (double)step->queued_ns / 1e6, (double)step->compute_ns / 1e6,
+                     (double)step->queue_ns / 1e6, (double)step->compute_ns / 1e6,
                      (double)step->persist_ns / 1e6);
         if (!(update->json_out ? answer_json : answer_binary)(update, n, &err))
             failure = &err;

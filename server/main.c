@@ -123,6 +123,14 @@ static bool lock_directory(const char *dir, int *fd, dsc_err *err)
     return true;
 }
 
+/* Half of the machine's memory: the rest is for requests in flight, weights and the page cache. */
+static size_t memory_budget(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && bytes > 0 ? (size_t)pages / 2 * (size_t)bytes : (size_t)1 << 30;
+}
+
 static bool app_open(struct app *app, const struct options *options, dsc_err *err)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -134,7 +142,9 @@ static bool app_open(struct app *app, const struct options *options, dsc_err *er
            registry_open(&app->registry, app->store, app->kernel, err) &&
            pool_open(&app->compute, processors < 1 ? 1 : (int)processors, err) &&
            pool_open(&app->control, CONTROL_THREADS, err) &&
-           sessions_open(&app->sessions, app->store, app->journal, app->registry, app->compute,
+           sessions_open(&app->sessions,
+                         &(struct session_means) {app->store, app->journal, app->registry,
+                                                  app->compute, memory_budget()},
                          err);
 }
 

@@ -1,13 +1,15 @@
 /* session.h -- optimizations in progress: each one's turn, its step number, its last answer
  *
- * A session is a run of the core plus what makes it safe to talk to over a network: requests take
- * turns, a step sent twice is answered twice with the same bits, and an answered step is in the
- * journal. A session is in memory from its first use; after a restart it is loaded from the journal
- * when somebody asks for it. */
+ * A session is a few runs of the core (groups.h) plus what makes it safe to talk to over a network:
+ * requests take turns, a step sent twice is answered twice with the same bits, and an answered step
+ * is in the journal. A session comes into memory with its first use and leaves it again, least
+ * recently used first, when the memory budget asks for it; nothing is lost by that, except that a
+ * session of durability `memory` cannot leave. */
 #ifndef SESSION_H
 #define SESSION_H
 
 #include "buf.h"
+#include "groups.h"
 #include "pool.h"
 #include "registry.h"
 #include "store.h"
@@ -17,29 +19,54 @@
 struct sessions;
 struct session;
 
-#define SESSION_SPANS_MAX 16
+#define SESSION_RANGES_MAX 64
 
-bool sessions_open(struct sessions **out, struct store *store, struct journal *journal,
-                   struct registry *registry, struct pool *compute, dsc_err *err) DSC_MUST_CHECK;
+/* What sessions work with; everything is borrowed and outlives them. */
+struct session_means {
+    struct store *store;
+    struct journal *journal;
+    struct registry *registry;
+    struct pool *compute;
+    size_t memory_budget; /* bytes that sessions may hold in memory together */
+};
+
+bool sessions_open(struct sessions **out, const struct session_means *means,
+                   dsc_err *err) DSC_MUST_CHECK;
 void sessions_close(struct sessions *sessions); /* when no request is in flight; NULL is fine */
+
+/* How many are in memory, and their bytes. */
+struct session_usage {
+    size_t count, bytes, bytes_budget;
+    uint64_t evicted, loaded; /* since the start */
+};
+struct session_usage sessions_usage(struct sessions *sessions);
 
 /* A count of a session in memory, or NULL. Never waits for a disk. */
 struct session *session_find(struct sessions *sessions, const char *id);
 
 /* The same, loading it when it is not there: reads the journal and replays up to 80 steps. work is
- * scratch. FAULT_NOT_FOUND, FAULT_SESSION_EXPIRED. */
+ * scratch. FAULT_NOT_FOUND, FAULT_SESSION_EXPIRED, FAULT_OUT_OF_MEMORY. */
 bool session_load(struct sessions *sessions, const char *id, struct session **out, float *work,
                   dsc_err *err) DSC_MUST_CHECK;
 void session_drop(struct sessions *sessions, struct session *session); /* NULL is fine */
 
-/* Create from a row whose id, seq and version are filled by the callee and whose other members are
- * checked. */
-bool session_create(struct sessions *sessions, struct session_row *row,
+/* Create from a row whose id (from the arena), seq and time are filled by the callee and whose
+ * other members are checked. FAULT_NOT_FOUND when its version is gone, FAULT_OUT_OF_MEMORY. */
+bool session_create(struct sessions *sessions, struct session_row *row, dsc_arena *arena,
                     dsc_err *err) DSC_MUST_CHECK;
 
 size_t session_n(const struct session *session);
-uint64_t session_steps(struct sessions *sessions, struct session *session);
-size_t session_state_bytes(const struct session *session);
+
+/* The steps answered so far of a session that may or may not be in memory. May read the journal. */
+bool session_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,
+                   dsc_err *err) DSC_MUST_CHECK;
+
+/* A place in a session's line. */
+struct session_place {
+    struct session_place *next;
+    struct task *task; /* to run when it is its turn; NULL: a thread waits for `mine` */
+    bool mine;
+};
 
 /* One update on its way. The caller fills the first part and keeps the struct until done is called,
  * once, on any thread; done must not block. */
@@ -53,22 +80,25 @@ struct session_step {
     struct buf *update; /* out: n float32, a count for the caller */
     uint64_t next;      /* out: the session's step now            */
     bool replayed;
-    uint64_t queued_ns, compute_ns, persist_ns;
+    uint64_t queue_ns, compute_ns, persist_ns; /* out: 0 where there was none */
 
-    struct sessions *sessions; /* the rest is session.c's */
+    struct sessions *sessions; /* the rest is session_step.c's */
     struct session *session;
     struct task task;
-    struct session_step *waiting;
+    struct session_place place;
+    struct buf *ordered, *fresh; /* gradient and update in group order */
     struct record record;
     struct buf *chunk;
     dsc_err failure;
     uint64_t began_ns;
-    atomic_int pending, computing;
-    struct session_span {
+    atomic_int pending;   /* the computation and the record */
+    atomic_int computing; /* ranges of it */
+    size_t ranges;
+    struct session_range {
         struct task task;
         struct session_step *step;
-        size_t begin, end;
-    } span[SESSION_SPANS_MAX];
+        struct range range;
+    } range[SESSION_RANGES_MAX];
 };
 
 /* Start a step. Fails through done: FAULT_STEP_STALE, FAULT_STEP_GAP, FAULT_STEP_PAYLOAD_MISMATCH,
@@ -80,8 +110,7 @@ void session_step(struct sessions *sessions, struct session *session, struct ses
 /* Back to the initial state and step 0; waits for its turn and the disk. */
 bool session_reset(struct sessions *sessions, struct session *session, dsc_err *err) DSC_MUST_CHECK;
 
-/* End a session; waits as above. */
-bool session_delete(struct sessions *sessions, const char *id, float *work,
-                    dsc_err *err) DSC_MUST_CHECK;
+/* End a session; waits as above. FAULT_NOT_FOUND. */
+bool session_delete(struct sessions *sessions, const char *id, dsc_err *err) DSC_MUST_CHECK;
 
 #endif

@@ -1,0 +1,101 @@
+/* session_impl.h -- what the files behind session.h share: the structs, the table, the turn
+ *
+ * Locks, in order: the table's, then one session's; neither is held during numerics or I/O. What a
+ * lock does not name is touched only by whoever has the session's turn. */
+#ifndef SESSION_IMPL_H
+#define SESSION_IMPL_H
+
+#include "session.h"
+#include <pthread.h>
+
+enum {
+    SESSION_BUCKETS = 1 << 16,
+    SESSION_PERIOD = 80, /* steps in which every chunk is written once */
+};
+
+_Static_assert(GROUPS_CHUNKS_MAX <= SESSION_PERIOD, "a step takes one chunk along at most");
+
+struct session {
+    char id[40];
+    int64_t seq, expires_at; /* ms since 1970, 0: never */
+    enum durability durability;
+    size_t n, bytes; /* coordinates; what it takes of the memory budget */
+
+    struct groups *groups;                  /* NULL until it has been loaded */
+    uint64_t chunk_step[GROUPS_CHUNKS_MAX]; /* each chunk in the journal is from before this step */
+    struct buf *gradient, *update;          /* of the last answered step; NULL when there is none */
+    bool stale;                             /* what memory knows is not what the journal knows */
+    bool gone;                              /* the session has been deleted */
+
+    struct session *next;          /* the table's: in its bucket */
+    struct session *newer, *older; /* the table's: by last use */
+    int holders;                   /* the table's */
+    bool linked;                   /* the table's: it is in there */
+
+    pthread_mutex_t lock; /* of the rest */
+    pthread_cond_t turn;
+    uint64_t steps; /* answered */
+    bool loaded, busy;
+    size_t in_line;
+    struct session_place *first, *last; /* waiting for their turn */
+};
+
+struct sessions {
+    struct session_means means;
+    pthread_mutex_t lock;
+    struct session *bucket[SESSION_BUCKETS];
+    struct session *newest, *oldest;
+    struct session_usage usage;
+};
+
+/* --- session_table.c: which sessions are in memory --- */
+
+/* Put a session in, unless one of its id is there or the budget does not allow it: then *out is
+ * that one (a count for the caller), or NULL with err. Evicts others to make room. On success *out
+ * is the session itself, with a count for the caller. */
+bool session_table_add(struct sessions *sessions, struct session *session, struct session **out,
+                       dsc_err *err) DSC_MUST_CHECK;
+
+/* Take it out, so that the next request loads it again; those who hold it keep it until then. */
+void session_table_remove(struct sessions *sessions, struct session *session);
+
+void session_free(struct session *session); /* when nobody holds it; NULL is fine */
+
+/* --- session_turn.c: one request at a time --- */
+
+enum session_turn { TURN_MINE, TURN_LATER, TURN_FULL };
+
+/* Take the turn, or get into the line: then place->task runs on the pool when it is its turn. */
+enum session_turn session_turn_take(struct session *session, struct session_place *place);
+
+/* Wait for the turn on this thread. FAULT_OVERLOADED when the line is full. */
+bool session_turn_wait(struct session *session, dsc_err *err) DSC_MUST_CHECK;
+
+/* Give the turn to the next in line. */
+void session_turn_release(struct session *session, struct pool *pool);
+
+/* Forget what memory knows: the next request loads the session from the journal. Has the turn. */
+void session_forget(struct sessions *sessions, struct session *session);
+
+/* Is what memory knows still true? FAULT_NOT_FOUND when the session has been deleted meanwhile,
+ * FAULT_OVERLOADED when it must be loaded again. Has the turn. */
+bool session_here(const struct session *session, dsc_err *err) DSC_MUST_CHECK;
+
+/* --- session_load.c: from the journal --- */
+
+/* A session for a row, not loaded, its turn taken by the caller, held by nobody. */
+bool session_make(struct sessions *sessions, const struct session_row *row, struct session **out,
+                  dsc_err *err) DSC_MUST_CHECK;
+
+/* Give it its state: the initial one, or, when there is work (scratch), what the journal has. */
+bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
+                  float *work, dsc_err *err) DSC_MUST_CHECK;
+
+/* The chunk that travels with step t, or -1. */
+int64_t session_chunk_due(const struct session *session, uint64_t t);
+
+/* The step that gradients must be kept from when chunk `renewed` (or none: -1) is from before step
+ * `step`. */
+uint64_t session_keep_from(const struct session *session, int64_t renewed, uint64_t step);
+
+#endif

@@ -1,0 +1,322 @@
+/* session_load.c -- a session out of the journal: its chunks, and the gradients after them
+ *
+ * The state is 80 times the gradient, so it is cut into chunks, and every step's record takes at
+ * most one along, as it was before the step; each is written once in SESSION_PERIOD steps.
+ *
+ *     step            ... 78  79  80  81  82  83
+ *     gradient kept       79  80  81  82  83
+ *     chunk 0 travels with 80, chunk 1 with 81, ...
+ *
+ * Recovery loads each chunk at its own step and replays, range by range, the gradients from there
+ * on. Every chunk is older than the last gradient, so the last update is always computed again and
+ * a repeated request is answered after a restart too.
+ *
+ * Held to account by tests/unit/test_session.c and tests/crash. */
+#include "session_impl.h"
+#include "clock.h"
+#include "fault.h"
+#include "limits.h"
+#include "log.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- chunks and steps --- */
+
+int64_t session_chunk_due(const struct session *session, uint64_t t)
+{
+    const size_t chunks = groups_chunks(session->groups);
+
+    for (size_t j = 0; j < chunks; j++)
+        if (j * SESSION_PERIOD / chunks == t % SESSION_PERIOD)
+            return (int64_t)j;
+    return -1;
+}
+
+uint64_t session_keep_from(const struct session *session, int64_t renewed, uint64_t step)
+{
+    uint64_t oldest = step;
+
+    for (size_t j = 0; j < groups_chunks(session->groups); j++)
+        if ((int64_t)j != renewed && session->chunk_step[j] < oldest)
+            oldest = session->chunk_step[j];
+    return oldest;
+}
+
+/* --- recovery --- */
+
+struct recovery {
+    struct session *session;
+    float *work;
+    struct buf *chunk; /* the one being read */
+    struct buf *gradient, *update;
+    struct buf *ordered, *fresh; /* the same in group order; the same buffers where that is one */
+    uint64_t next;               /* the step whose gradient must come now; ANY_STEP: whichever */
+};
+
+/* Without chunks nothing says which gradient is the first. */
+#define ANY_STEP UINT64_MAX
+
+static bool damaged(const struct session *session, dsc_err *err)
+{
+    log_line(LOG_ERROR, "session_damaged", "session %s: its journal does not fit it", session->id);
+    return dsc_fail(err, FAULT_INTERNAL, "", "the stored session is damaged");
+}
+
+/* Append a row to a buffer of `whole` bytes; rows come in order and are full but for the last. */
+static bool add_part(struct buf *to, size_t whole, const struct journal_row *row)
+{
+    if (row->part == 0)
+        to->len = 0;
+    if (row->part > whole / LIMIT_ROW_BYTES || row->part * LIMIT_ROW_BYTES != to->len ||
+        row->len > whole - to->len)
+        return false;
+    if (row->len)
+        memcpy(to->data + to->len, row->bytes, row->len);
+    to->len += row->len;
+    return true;
+}
+
+static bool recover_chunk(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    struct recovery *const recovery = arg;
+    struct session *const session = recovery->session;
+
+    if (row->key >= groups_chunks(session->groups))
+        return damaged(session, err);
+    const size_t bytes = groups_chunk_bytes(session->groups, row->key);
+    if (row->part == 0) {
+        buf_drop(recovery->chunk);
+        recovery->chunk = buf_new(bytes);
+    }
+    if (!recovery->chunk)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
+    if (!add_part(recovery->chunk, bytes, row))
+        return damaged(session, err);
+    if (recovery->chunk->len == bytes) {
+        groups_chunk_load(session->groups, row->key, recovery->chunk->data);
+        session->chunk_step[row->key] = row->step;
+    }
+    return true;
+}
+
+static float *floats(struct buf *buf)
+{
+    return (float *)(void *)buf->data;
+}
+
+/* One whole gradient has been read: take its step in every chunk that is from before it. */
+static void replay(struct recovery *recovery, uint64_t t)
+{
+    struct session *const session = recovery->session;
+    struct groups *const groups = session->groups;
+    float *const grad = floats(recovery->ordered), *const update = floats(recovery->fresh);
+
+    if (groups_reordered(groups))
+        groups_gather(groups, grad, floats(recovery->gradient));
+    for (size_t j = 0; j < groups_chunks(groups); j++)
+        if (session->chunk_step[j] <= t)
+            groups_chunk_replay(groups, j, t, grad, update, recovery->work);
+    groups_rest_replay(groups, t, grad, update, recovery->work);
+    session->steps = t + 1;
+}
+
+static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    struct recovery *const recovery = arg;
+    struct session *const session = recovery->session;
+    const size_t bytes = session->n * sizeof(float);
+
+    if (recovery->next != ANY_STEP && row->key != recovery->next)
+        return damaged(session, err); /* a step is missing */
+    if (!add_part(recovery->gradient, bytes, row))
+        return damaged(session, err);
+    recovery->next = row->key;
+    if (recovery->gradient->len == bytes) {
+        replay(recovery, row->key);
+        recovery->next = session->steps;
+    }
+    return true;
+}
+
+/* Buffers for one gradient and one update, twice where group order is another. */
+static bool recovery_open(struct recovery *recovery, dsc_err *err)
+{
+    const size_t bytes = recovery->session->n * sizeof(float);
+    const bool twice = groups_reordered(recovery->session->groups);
+
+    recovery->gradient = buf_new(bytes);
+    recovery->update = buf_new(bytes);
+    if (recovery->gradient && recovery->update) {
+        recovery->ordered = twice ? buf_new(bytes) : buf_hold(recovery->gradient);
+        recovery->fresh = twice ? buf_new(bytes) : buf_hold(recovery->update);
+    }
+    if (recovery->ordered && recovery->fresh)
+        return true;
+    return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
+}
+
+static void recovery_close(struct recovery *recovery)
+{
+    buf_drop(recovery->chunk);
+    buf_drop(recovery->gradient);
+    buf_drop(recovery->update);
+    buf_drop(recovery->ordered);
+    buf_drop(recovery->fresh);
+}
+
+/* What the last answer was made of, for a request that comes again. */
+static void keep_last(struct recovery *recovery)
+{
+    struct session *const session = recovery->session;
+
+    groups_set_steps(session->groups, session->steps);
+    if (session->steps == 0)
+        return;
+    recovery->update->len = session->n * sizeof(float);
+    if (groups_reordered(session->groups))
+        groups_scatter(session->groups, floats(recovery->update), floats(recovery->fresh));
+    session->gradient = buf_hold(recovery->gradient);
+    session->update = buf_hold(recovery->update);
+}
+
+static bool recover(struct journal *journal, struct session *session, float *work, dsc_err *err)
+{
+    struct recovery recovery = {.session = session, .work = work};
+    const size_t bytes = session->n * sizeof(float);
+    bool ok = recovery_open(&recovery, err) &&
+              journal_chunks(journal, session->seq, recover_chunk, &recovery, err);
+    const uint64_t from = ok ? session_keep_from(session, -1, ANY_STEP) : ANY_STEP;
+
+    recovery.next = from;
+    ok = ok &&
+         journal_gradients(journal, session->seq, from == ANY_STEP ? 0 : from, recover_gradient,
+                           &recovery, err) &&
+         (recovery.gradient->len % bytes == 0 || damaged(session, err)) &&
+         (session->steps > 0 || from == ANY_STEP || from == 0 || damaged(session, err));
+    if (ok)
+        keep_last(&recovery);
+    recovery_close(&recovery);
+    return ok;
+}
+
+/* --- coming into memory --- */
+
+/* What a session takes: its state, the gradient and update of the last step and of the next, and
+ * itself. */
+static size_t memory_of(const dsc_model *model, size_t n)
+{
+    return dsc_model_state_len(model, n) * sizeof(float) + 4 * n * sizeof(float) +
+           sizeof(struct session);
+}
+
+bool session_make(struct sessions *sessions, const struct session_row *row, struct session **out,
+                  dsc_err *err)
+{
+    struct session *const session = calloc(1, sizeof *session);
+    dsc_model *model = NULL;
+
+    if (!session)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->turn, NULL);
+    strncpy(session->id, row->id, sizeof session->id - 1);
+    session->seq = row->seq;
+    session->durability = row->durability;
+    session->expires_at = row->ttl_seconds ? row->created_at + row->ttl_seconds * 1000 : 0;
+    session->n = (size_t)row->coordinates;
+    session->busy = true;
+    if (!registry_model(sessions->means.registry, row->version_id, &model, err)) {
+        session_free(session);
+        return false;
+    }
+    session->bytes = memory_of(model, session->n);
+    dsc_model_drop(model);
+    *out = session;
+    return true;
+}
+
+bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
+                  float *work, dsc_err *err)
+{
+    const struct slice whole = {session->n, 0};
+    dsc_model *model = NULL;
+    bool ok = registry_model(sessions->means.registry, row->version_id, &model, err) &&
+              groups_new(&session->groups, &model, 1, &whole, 1, err) &&
+              (!work || recover(sessions->means.journal, session, work, err));
+
+    dsc_model_drop(model);
+    pthread_mutex_lock(&session->lock);
+    session->loaded = ok;
+    pthread_mutex_unlock(&session->lock);
+    return ok;
+}
+
+/* Others that come meanwhile find the session in the table and stand in its line, because it is
+ * made with its turn taken. */
+static bool load(struct sessions *sessions, const struct session_row *row, struct session **out,
+                 float *work, dsc_err *err)
+{
+    struct session *session = NULL;
+
+    if (!session_make(sessions, row, &session, err))
+        return false;
+    if (!session_table_add(sessions, session, out, err) || *out != session) {
+        session_free(session);
+        return *out != NULL;
+    }
+    const bool ok = session_fill(sessions, session, row, work, err);
+    if (!ok)
+        session_forget(sessions, session);
+    session_turn_release(session, sessions->means.compute);
+    if (ok)
+        return true;
+    session_drop(sessions, session);
+    *out = NULL;
+    return false;
+}
+
+static bool expired(const struct session *session)
+{
+    return session->expires_at != 0 && clock_ms() >= session->expires_at;
+}
+
+bool session_load(struct sessions *sessions, const char *id, struct session **out, float *work,
+                  dsc_err *err)
+{
+    dsc_arena arena;
+    struct session_row row;
+
+    *out = session_find(sessions, id);
+    if (!*out) {
+        dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+        const bool ok = store_session_find(sessions->means.store, id, &row, &arena, err) &&
+                        (row.durability == DURABILITY_MEMORY
+                             ? dsc_fail(err, FAULT_NOT_FOUND, "", "there is no session %s", id)
+                             : load(sessions, &row, out, work, err));
+        dsc_arena_release(&arena);
+        if (!ok)
+            return false;
+    }
+    if (!expired(*out))
+        return true;
+    session_drop(sessions, *out);
+    *out = NULL;
+    return dsc_fail(err, FAULT_SESSION_EXPIRED, "", "the session %.40s has expired", id);
+}
+
+bool session_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,
+                   dsc_err *err)
+{
+    struct session *const session = session_find(sessions, row->id);
+    bool known = false;
+
+    if (session) {
+        pthread_mutex_lock(&session->lock);
+        known = session->loaded;
+        *steps = session->steps;
+        pthread_mutex_unlock(&session->lock);
+        session_drop(sessions, session);
+    }
+    return known || journal_steps(sessions->means.journal, row->seq, steps, err);
+}
