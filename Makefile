@@ -2,6 +2,7 @@
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
+comma := ,
 
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
@@ -107,6 +108,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUIL
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What tests/support/direct.c stands in for.
+DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads)
+$(BUILD)/tests/fuzz/fuzz_api: LDFLAGS += $(DIRECT_WRAP)
+$(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o
 
 run-tests:
 	@for t in $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done

@@ -1,6 +1,7 @@
 #include "routes.h"
 #include "api.h"
 #include "fault.h"
+#include "jsontext.h"
 #include "limits.h"
 #include "log.h"
 #include <inttypes.h>
@@ -98,25 +99,13 @@ static const struct route *route_find(const char *method, const char *path, char
 
 /* --- failures --- */
 
-static void append_text(struct buf *out, const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        char escaped[8] = {(char)*c, 0};
-        if (*c < 0x20)
-            snprintf(escaped, sizeof escaped, "\\u%04x", *c);
-        else if (*c == '"' || *c == '\\')
-            snprintf(escaped, sizeof escaped, "\\%c", *c);
-        (void)buf_append(out, escaped, strlen(escaped));
-    }
-}
-
 static void append_member(struct buf *out, const char *name, const char *text)
 {
     (void)buf_append(out, "\"", 1);
     (void)buf_append(out, name, strlen(name));
-    (void)buf_append(out, "\":\"", 3);
-    append_text(out, text);
-    (void)buf_append(out, "\",", 2);
+    (void)buf_append(out, "\":", 2);
+    (void)jsontext_string(out, text, strlen(text)); /* a client's bytes need not be UTF-8 */
+    (void)buf_append(out, ",", 1);
 }
 
 /* "layout[1].shape[0]" as a JSON pointer: "/layout/1/shape/0". */
