@@ -10,6 +10,7 @@
 #include "http.h"
 #include "pool.h"
 #include "registry.h"
+#include "scope.h"
 #include "session.h"
 
 #define DESCENT_VERSION "0.1.0"
@@ -51,12 +52,12 @@ enum route_body { ROUTE_EMPTY, ROUTE_JSON, ROUTE_JSON_OR_WEIGHTS, ROUTE_JSON_OR_
 struct route {
     const char *method;
     const char *path; /* "/v1/sessions/{id}/update" */
+    enum scope scope; /* what a key must be allowed to do */
     const char *summary;
     enum route_body body;
     const struct shape *in;  /* NULL: nothing is decoded */
     const struct shape *out; /* NULL: the handler makes the reply's body itself, or there is none */
     int status;              /* on success */
-    const char *scope;       /* what a key must be allowed to do; "none" is open to all */
     handler *serve;
     bool deferred; /* serve answers later, with call_finish, from the compute pool */
 };
