@@ -147,7 +147,12 @@ bool direct_open(struct direct *direct, dsc_err *err)
     return store_open(&app->store, direct->dir, err) &&
            journal_open(&app->journal, direct->dir, NULL, err) &&
            registry_open(&app->registry, app->store, app->kernel, err) &&
-           sessions_open(&app->sessions, app->store, app->journal, app->registry, NULL, err);
+           sessions_open(&app->sessions,
+                         &(struct session_means) {.store = app->store,
+                                                  .journal = app->journal,
+                                                  .registry = app->registry,
+                                                  .memory_budget = (size_t)64 << 20},
+                         err);
 }
 
 void direct_close(struct direct *direct)
