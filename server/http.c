@@ -12,21 +12,24 @@
  * a daemon must not be stopped while one is suspended (http_stop waits); the path is taken raw,
  * because the library cuts it at %00. */
 #include "http.h"
+#include "clock.h"
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
+#include "peers.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum state { HEADERS, BODY, WAITING, ANSWERED };
@@ -45,22 +48,46 @@ struct exchange {
     enum state state;
     struct reply reply;
     char *path; /* raw, without the query */
+    struct peer *peer;
+    bool linger; /* answered while its body still comes */
 };
 
 struct http {
     struct MHD_Daemon *daemon;
     struct http_calls calls;
     struct probe *probe;
+    struct peers *peers;
     uint16_t port;
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    unsigned waiting; /* suspended connections */
+    unsigned active;   /* requests between their first line and the end of their answer */
+    unsigned waiting;  /* of these, suspended: the application has them */
+    atomic_bool quiet; /* connections are to end with their next answer */
 };
 
 static void enter(struct exchange *exchange, enum state state)
 {
     probe_move(exchange->http->probe, phase[exchange->state], phase[state]);
     exchange->state = state;
+}
+
+/* --- deadlines --- */
+
+static void allow_seconds(struct peer *peer, uint64_t seconds)
+{
+    peer_deadline(peer, clock_ns() + seconds * 1000000000u);
+}
+
+/* For a body of `bytes`, in either direction. */
+static void allow_body(struct peer *peer, uint64_t bytes)
+{
+    allow_seconds(peer, LIMIT_BODY_SECONDS + bytes / LIMIT_BODY_BYTES_PER_SECOND);
+}
+
+/* For a request to begin. */
+static void allow_idle(struct peer *peer)
+{
+    allow_seconds(peer, LIMIT_IDLE_SECONDS + LIMIT_HEADER_SECONDS);
 }
 
 /* --- replies --- */
@@ -103,7 +130,7 @@ static struct MHD_Response *make_response(struct exchange *exchange)
     for (int i = 0; i < reply->headers; i++)
         MHD_add_response_header(response, reply->header[i].name, reply->header[i].value);
     MHD_add_response_header(response, "X-Request-Id", exchange->request.id);
-    if (reply->close)
+    if (reply->close || atomic_load(&exchange->http->quiet))
         MHD_add_response_header(response, "Connection", "close");
     return response;
 }
@@ -128,13 +155,14 @@ void http_reply(struct request *request, struct reply *reply)
 
     exchange->reply = *reply;
     reply->body = NULL;
+    allow_body(exchange->peer, exchange->reply.body ? exchange->reply.body->len : 0);
     enter(exchange, ANSWERED);
     if (!suspended)
         return; /* answered from `begin`: the handler queues it */
     pthread_mutex_lock(&http->lock);
     MHD_resume_connection(exchange->connection);
     if (--http->waiting == 0)
-        pthread_cond_broadcast(&http->idle);
+        pthread_cond_signal(&http->idle);
     pthread_mutex_unlock(&http->lock);
 }
 
@@ -204,24 +232,35 @@ static void read_length(struct request *request)
     request->ambiguous_length = count > 1;
 }
 
+/* Answered before its body. A small one is read first (and forgotten), so that the connection can
+ * go on; otherwise the answer goes out at once and the connection ends politely. */
+static enum MHD_Result answer_early(struct exchange *exchange)
+{
+    const struct request *const request = &exchange->request;
+    const bool chunked = http_header(request, "Transfer-Encoding") != NULL;
+    const bool small = request->content_length <= LIMIT_DRAIN_BYTES && !chunked;
+
+    if (small && request->content_length > 0)
+        return MHD_YES;
+    exchange->reply.close = !small;
+    exchange->linger = !small;
+    return queue_reply(exchange);
+}
+
 static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
 {
     struct request *request = &exchange->request;
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    request->began_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    request->began_ns = clock_ns();
     request->method = method;
     request->path = exchange->path;
     choose_id(request);
     read_length(request);
     enter(exchange, BODY);
+    allow_body(exchange->peer, request->content_length);
     if (exchange->http->calls.begin(exchange->http->calls.app, request))
         return MHD_YES;
-    /* Answered before the body: what still comes is not read as the next request. */
-    exchange->reply.close =
-        request->content_length > 0 || http_header(request, "Transfer-Encoding");
-    return queue_reply(exchange);
+    return answer_early(exchange);
 }
 
 static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, size_t *len)
@@ -244,6 +283,7 @@ static enum MHD_Result on_whole(struct exchange *exchange)
     struct http *http = exchange->http;
 
     enter(exchange, WAITING);
+    peer_deadline(exchange->peer, 0); /* it is ours to be quick now */
     pthread_mutex_lock(&http->lock);
     http->waiting++;
     pthread_mutex_unlock(&http->lock);
@@ -279,19 +319,50 @@ static enum MHD_Result on_request(void *http, struct MHD_Connection *connection,
     return MHD_YES;
 }
 
+static struct peer *peer_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *const info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *http_, struct MHD_Connection *connection, void **peer,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *const http = http_;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *peer = peer_add(
+            http->peers,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+        allow_idle(*peer);
+    } else {
+        peer_remove(http->peers, *peer);
+        *peer = NULL;
+    }
+}
+
 /* Called with the raw request target before anything else; what it returns is the request's *own.
  */
-static void *on_target(void *http, const char *target, struct MHD_Connection *connection)
+static void *on_target(void *http_, const char *target, struct MHD_Connection *connection)
 {
-    struct exchange *exchange = calloc(1, sizeof *exchange);
+    struct http *const http = http_;
+    struct exchange *const exchange = calloc(1, sizeof *exchange);
 
-    (void)connection;
-    if (exchange)
-        exchange->http = http;
-    if (exchange && !(exchange->path = strndup(target, strcspn(target, "?")))) {
+    if (!exchange)
+        return NULL;
+    exchange->path = strndup(target, strcspn(target, "?"));
+    if (!exchange->path) {
         free(exchange);
-        exchange = NULL;
+        return NULL;
     }
+    exchange->http = http;
+    exchange->peer = peer_of(connection);
+    allow_seconds(exchange->peer, LIMIT_HEADER_SECONDS);
+    pthread_mutex_lock(&http->lock);
+    http->active++;
+    pthread_mutex_unlock(&http->lock);
     return exchange;
 }
 
@@ -304,6 +375,9 @@ static void on_completed(void *http_, struct MHD_Connection *connection, void **
     (void)connection, (void)why;
     if (!exchange)
         return;
+    if (exchange->linger)
+        peer_linger(http->peers, exchange->peer);
+    allow_idle(exchange->peer);
     http->calls.done(http->calls.app, &exchange->request);
     enter(exchange, HEADERS);
     buf_drop(exchange->request.body);
@@ -311,11 +385,16 @@ static void on_completed(void *http_, struct MHD_Connection *connection, void **
     free(exchange->path);
     free(exchange);
     *own = NULL;
+    pthread_mutex_lock(&http->lock);
+    if (--http->active == 0)
+        pthread_cond_signal(&http->idle);
+    pthread_mutex_unlock(&http->lock);
 }
 
 /* --- life --- */
 
-static bool parse_address(const struct http_options *options, struct sockaddr_storage *out)
+static bool parse_address(const struct http_options *options, struct sockaddr_storage *out,
+                          dsc_err *err)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)out;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
@@ -327,7 +406,7 @@ static bool parse_address(const struct http_options *options, struct sockaddr_st
         return true;
     }
     if (inet_pton(AF_INET6, options->host, &v6->sin6_addr) != 1)
-        return false;
+        return dsc_fail(err, FAULT_INTERNAL, "--listen", "%s is no numeric address", options->host);
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(options->port);
     return true;
@@ -342,6 +421,14 @@ static unsigned connections_max(void)
     return (unsigned)(limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur) - LIMIT_SPARE_DESCRIPTORS;
 }
 
+static void http_free(struct http *http)
+{
+    peers_close(http->peers);
+    pthread_cond_destroy(&http->idle);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}
+
 bool http_start(struct http **out, const struct http_options *options,
                 const struct http_calls *calls, dsc_err *err)
 {
@@ -350,28 +437,27 @@ bool http_start(struct http **out, const struct http_options *options,
 
     if (!http)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the listener");
-    if (!parse_address(options, &address)) {
-        free(http);
-        return dsc_fail(err, FAULT_INTERNAL, "--listen", "%s is no numeric address", options->host);
-    }
-    http->calls = *calls;
-    http->probe = options->probe;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->idle, NULL);
+    http->calls = *calls;
+    http->probe = options->probe;
+    if (!parse_address(options, &address, err) || !peers_open(&http->peers, err)) {
+        http_free(http);
+        return false;
+    }
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
             (address.ss_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u),
         options->port, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR,
         (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)LIMIT_CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_LIMIT, connections_max(), MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
+        connections_max(), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!http->daemon) {
-        dsc_fail(err, FAULT_INTERNAL, "--listen",
-                 "cannot listen on %s:%u: the port is taken or not ours", options->host,
-                 options->port);
-        free(http);
+        (void)dsc_fail(err, FAULT_INTERNAL, "--listen", "cannot listen on %s:%u: %s", options->host,
+                       options->port, strerror(errno));
+        http_free(http);
         return false;
     }
     http->port = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
@@ -386,22 +472,34 @@ uint16_t http_port(const struct http *http)
 
 void http_quiesce(struct http *http)
 {
-    MHD_socket listener = MHD_quiesce_daemon(http->daemon);
+    const MHD_socket listener = MHD_quiesce_daemon(http->daemon);
 
+    atomic_store(&http->quiet, true);
     if (listener != MHD_INVALID_SOCKET)
         close(listener);
+}
+
+/* Until every request is answered and its answer sent; clients that do not read get as long as
+ * LIMIT_DRAINING_SECONDS, but a request that the application still has is always waited for. */
+static void wait_until_idle(struct http *http)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LIMIT_DRAINING_SECONDS;
+    pthread_mutex_lock(&http->lock);
+    while (http->active > 0 && pthread_cond_timedwait(&http->idle, &http->lock, &until) == 0)
+        ;
+    while (http->waiting > 0)
+        pthread_cond_wait(&http->idle, &http->lock);
+    pthread_mutex_unlock(&http->lock);
 }
 
 void http_stop(struct http *http)
 {
     if (!http)
         return;
-    pthread_mutex_lock(&http->lock);
-    while (http->waiting > 0)
-        pthread_cond_wait(&http->idle, &http->lock);
-    pthread_mutex_unlock(&http->lock);
+    wait_until_idle(http);
     MHD_stop_daemon(http->daemon);
-    pthread_cond_destroy(&http->idle);
-    pthread_mutex_destroy(&http->lock);
-    free(http);
+    http_free(http);
 }

@@ -78,6 +78,18 @@
 #define LIMIT_BODY_SECONDS          10
 #define LIMIT_BODY_BYTES_PER_SECOND (1u << 20)
 
+/* How long a stopping server waits for clients to take their answers; its supervisor gives it more.
+ */
+#define LIMIT_DRAINING_SECONDS 5
+
+/* A body that comes after an early answer is read and forgotten, so that the client sees the
+ * answer: a small one before the connection goes on, a larger one until it ends or these bounds are
+ * met. */
+#define LIMIT_DRAIN_BYTES    (64u << 10)
+#define LIMIT_LINGER_BYTES   (128u << 20)
+#define LIMIT_LINGER_SECONDS 10
+#define LIMIT_LINGERING      64
+
 /* File descriptors kept back from connections for the databases and logs. */
 #define LIMIT_SPARE_DESCRIPTORS 64
 
