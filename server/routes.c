@@ -370,7 +370,7 @@ static bool call_admit(struct call *call, dsc_err *err)
         return dsc_fail(err, FAULT_METHOD_NOT_ALLOWED, "", "%.20s is not one of %s",
                         call->request->method, allow);
     }
-    if (atomic_load(&call->app->draining) && strcmp(call->route->scope, "none") != 0)
+    if (atomic_load(&call->app->draining) && call->route->scope != SCOPE_NONE)
         return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping; try again");
     return check_length(call, err) && check_type(call, err);
 }
