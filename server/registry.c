@@ -139,13 +139,14 @@ static bool describe(const dsc_model *model, struct buf **file, char sha256[65],
     return true;
 }
 
-bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,
-                      const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
+/* What a version's row says of its model; *file is the caller's. */
+static bool describe_version(const char *optimizer, const dsc_model *model, const char *source,
+                             struct version_row *row, struct buf **file, dsc_arena *arena,
+                             dsc_err *err)
 {
-    struct buf *file = NULL;
     char sha256[65];
 
-    if (!describe(model, &file, sha256, err))
+    if (!describe(model, file, sha256, err))
         return false;
     *row = (struct version_row) {
         .optimizer = optimizer,
@@ -153,14 +154,44 @@ bool registry_publish(struct registry *registry, const char *optimizer, dsc_mode
         .config = field_hyper_encode(dsc_model_hyper(model), arena),
         .sha256 = dsc_arena_text(arena, sha256, 64),
         .source = source,
-        .size_bytes = (int64_t)file->len,
+        .size_bytes = (int64_t)(*file)->len,
         .weights_count = (int64_t)dsc_model_phi_layout(model)->len,
     };
-    bool ok = (row->config && row->sha256) ||
-              dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the version");
-    ok = ok && store_version_insert(registry->store, row, file, err);
+    return (row->config && row->sha256) ||
+           dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the version");
+}
+
+bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,
+                      const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
+{
+    struct buf *file = NULL;
+    const bool ok = describe_version(optimizer, model, source, row, &file, arena, err) &&
+                    store_version_insert(registry->store, row, file, err);
+
     if (ok)
         cache_add(registry, row->id, model);
+    buf_drop(file);
+    return ok;
+}
+
+/* An optimizer and its version 1, or neither. */
+static bool insert_both(struct registry *registry, struct optimizer_row *row, dsc_model *model,
+                        dsc_arena *arena, dsc_err *err)
+{
+    const char *const source = row->builtin ? "builtin" : "import";
+    struct version_row version;
+    struct buf *file = NULL;
+    const bool ok = describe_version(row->name, model, source, &version, &file, arena, err) &&
+                    store_begin(registry->store, err) &&
+                    store_end(registry->store,
+                              store_optimizer_insert(registry->store, row, err) &&
+                                  store_version_insert(registry->store, &version, file, err),
+                              err);
+
+    if (ok) { /* not before it is durable: an id that was undone is given again */
+        row->latest_version = version.number;
+        cache_add(registry, version.id, model);
+    }
     buf_drop(file);
     return ok;
 }
@@ -169,42 +200,22 @@ bool registry_create(struct registry *registry, struct optimizer_row *row, const
                      dsc_arena *arena, dsc_err *err)
 {
     const dsc_family *family = dsc_family_find(row->family);
-    struct version_row version;
     dsc_model *model = NULL;
 
     row->config = field_hyper_encode(hyper, arena);
+    row->latest_version = 0;
     if (!row->config)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the config");
-    if (!family->phi_layout && !dsc_model_new(&model, family, hyper, NULL, registry->kernel, err))
+    if (family->phi_layout)
+        return store_optimizer_insert(registry->store, row, err);
+    if (!dsc_model_new(&model, family, hyper, NULL, registry->kernel, err))
         return false;
-    bool ok =
-        store_optimizer_insert(registry->store, row, err) &&
-        (!model || registry_publish(registry, row->name, model, row->builtin ? "builtin" : "import",
-                                    &version, arena, err));
+    const bool ok = insert_both(registry, row, model, arena, err);
     dsc_model_drop(model);
     return ok;
 }
 
 /* --- life --- */
-
-/* Create an optimizer, or finish one whose first version a crash kept from being stored. */
-static bool complete(struct registry *registry, struct optimizer_row *row, const dsc_hyper *hyper,
-                     dsc_arena *arena, dsc_err *err)
-{
-    struct optimizer_row there;
-    struct version_row version;
-    dsc_model *model = NULL;
-
-    if (!store_optimizer_find(registry->store, row->name, &there, arena, NULL))
-        return registry_create(registry, row, hyper, arena, err);
-    if (there.latest_version > 0)
-        return true;
-    bool ok =
-        dsc_model_new(&model, dsc_family_find(row->family), hyper, NULL, registry->kernel, err) &&
-        registry_publish(registry, row->name, model, "builtin", &version, arena, err);
-    dsc_model_drop(model);
-    return ok;
-}
 
 /* Each hand-designed family under its own name with its default config. */
 static bool add_builtin(struct registry *registry, const dsc_family *family, dsc_err *err)
@@ -218,10 +229,12 @@ static bool add_builtin(struct registry *registry, const dsc_family *family, dsc
         .labels = "{}",
         .builtin = true,
     };
+    struct optimizer_row there;
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     dsc_hyper_init(&hyper, family->hyper);
-    bool ok = complete(registry, &row, &hyper, &arena, err);
+    const bool ok = store_optimizer_find(registry->store, row.name, &there, &arena, NULL) ||
+                    registry_create(registry, &row, &hyper, &arena, err);
     dsc_arena_release(&arena);
     return ok;
 }

@@ -23,6 +23,13 @@ extern const char *const durability_words[]; /* "strict", "relaxed", "memory", N
 bool store_open(struct store **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 
+/* The calls between store_begin and store_end, on one thread, are one transaction: the others wait.
+ * store_end makes them durable when `ok`, and otherwise undoes them; it returns whether they are
+ * now durable. Transactions nest: the outermost decides, so a caller whose inner one was not ok
+ * must not be ok either. */
+bool store_begin(struct store *store, dsc_err *err) DSC_MUST_CHECK;
+bool store_end(struct store *store, bool ok, dsc_err *err) DSC_MUST_CHECK;
+
 /* Texts in rows are borrowed from the arena given to the call. Times are milliseconds since 1970.
  */
 struct optimizer_row {
@@ -51,7 +58,7 @@ struct session_row {
     int64_t created_at;
 };
 
-/* Insert an optimizer without versions. FAULT_ALREADY_EXISTS. */
+/* Insert an optimizer without versions; fills created_at. FAULT_ALREADY_EXISTS. */
 bool store_optimizer_insert(struct store *store, struct optimizer_row *row,
                             dsc_err *err) DSC_MUST_CHECK;
 bool store_optimizer_find(struct store *store, const char *name, struct optimizer_row *out,
@@ -63,7 +70,8 @@ bool store_optimizer_list(struct store *store, const char *after, size_t max,
 /* FAULT_NOT_FOUND, FAULT_BUILTIN_PROTECTED, FAULT_IN_USE. */
 bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err) DSC_MUST_CHECK;
 
-/* A new version; its number is one more than any ever given. Fills id and number. */
+/* A new version; its number is one more than any ever given, its id was never used. Fills
+ * optimizer_id, id, number and created_at. */
 bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights,
                           dsc_err *err) DSC_MUST_CHECK;
 /* number 0 means the highest. FAULT_NOT_FOUND for optimizer or version, FAULT_NO_VERSION when it

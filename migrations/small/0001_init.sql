@@ -15,7 +15,7 @@ CREATE TABLE optimizer (
 
 -- A family, a config and weights: immutable.
 CREATE TABLE version (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: models are kept in memory by it
     optimizer     INTEGER NOT NULL REFERENCES optimizer ON DELETE CASCADE,
     number        INTEGER NOT NULL CHECK (number >= 1),
     config        TEXT    NOT NULL,              -- JSON, whole
