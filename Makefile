@@ -121,7 +121,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: sanitize
 sanitize: deps-test ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan EXTRA_CFLAGS="$(SANITIZE)" EXTRA_LDFLAGS="$(SANITIZE)" $(BUILD)/asan/descent tests
-	@DESCENT_BIN=$(BUILD)/asan/descent $(MAKE) --no-print-directory BUILD=$(BUILD)/asan run-tests
+	@DESCENT_CRASH_KILLS=40 DESCENT_BIN=$(BUILD)/asan/descent $(MAKE) --no-print-directory BUILD=$(BUILD)/asan run-tests
 
 # Each tests/fuzz/fuzz_<target>.c runs over tests/fuzz/corpus/<target>, then on what libFuzzer makes of it. What is
 # new goes to build/fuzz/corpus/<target>, a failing input to build/fuzz/<target>-crash-...: keep a minimised copy.
