@@ -96,4 +96,7 @@
 /* A request or trace id that a client may choose. */
 #define LIMIT_REQUEST_ID_BYTES 128
 
+/* A file of settings or of a secret: a few dozen lines. */
+#define LIMIT_CONFIG_BYTES (64u << 10)
+
 #endif

@@ -1,0 +1,196 @@
+/* command_serve.c -- `descent serve`: wiring and lifetime of the server */
+#include "command.h"
+#include "fault.h"
+#include "limits.h"
+#include "log.h"
+#include "routes.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Threads for requests that may wait for a disk. */
+enum { CONTROL_THREADS = 4 };
+
+/* --- what the settings mean here --- */
+
+static bool check_config(const struct config *config, dsc_err *err)
+{
+    struct stat status;
+
+    if (!config->listen.loopback && !config->insecure_no_keys)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "--listen",
+                        "%s is not loopback: keys are required there, and --insecure-no-keys does "
+                        "without",
+                        config->listen.host);
+    if (config->require_keys && config->insecure_no_keys)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "--require-keys",
+                        "and --insecure-no-keys contradict each other");
+    if (strcmp(config->kernel, "auto") != 0 && !dsc_kernel_find(config->kernel))
+        return dsc_fail(err, FAULT_INVALID_VALUE, "--kernel",
+                        "this processor has no kernel \"%.40s\"", config->kernel);
+    if (config->data_dir && (stat(config->data_dir, &status) != 0 || !S_ISDIR(status.st_mode)))
+        return dsc_fail(err, FAULT_INVALID_VALUE, "--data-dir", "%.100s is no folder",
+                        config->data_dir);
+    return true;
+}
+
+static int compute_threads(const struct config *config)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return config->threads ? (int)config->threads : processors < 1 ? 1 : (int)processors;
+}
+
+/* What the container may use, as version 2 of Linux's control groups says; SIZE_MAX: no bound. */
+static size_t container_bytes(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
+    unsigned long long bytes = 0;
+    bool bounded = file && fscanf(file, "%llu", &bytes) == 1; /* or the word "max" */
+
+    if (file)
+        fclose(file);
+    return bounded ? (size_t)bytes : SIZE_MAX;
+}
+
+/* Half by default: the rest is for requests in flight, weights and the page cache. */
+static size_t session_bytes(const struct config *config)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const size_t machine = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)2 << 30;
+    const size_t container = container_bytes();
+
+    if (config->memory_mb)
+        return (size_t)config->memory_mb << 20;
+    return (container < machine ? container : machine) / 2;
+}
+
+/* One server for a data directory: a second one would be a second writer. */
+static bool lock_directory(const char *dir, int *fd, dsc_err *err)
+{
+    char path[4096];
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return dsc_fail(err, FAULT_INTERNAL, "--data", "cannot create %.80s: %s", dir,
+                        strerror(errno));
+    snprintf(path, sizeof path, "%s/lock", dir);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return dsc_fail(err, FAULT_INTERNAL, "--data", "cannot open %.80s: %s", path,
+                        strerror(errno));
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+        return dsc_fail(err, FAULT_INTERNAL, "--data", "another server uses %.80s", dir);
+    return true;
+}
+
+/* --- life --- */
+
+static bool app_open(struct app *app, const struct config *config, dsc_err *err)
+{
+    app->kernel =
+        strcmp(config->kernel, "auto") == 0 ? dsc_kernel_best() : dsc_kernel_find(config->kernel);
+    return probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
+           store_open(&app->store, config->data, err) &&
+           journal_open(&app->journal, config->data, app->probe, err) &&
+           registry_open(&app->registry, app->store, app->kernel, err) &&
+           pool_open(&app->compute, compute_threads(config), err) &&
+           pool_open(&app->control, CONTROL_THREADS, err) &&
+           sessions_open(&app->sessions,
+                         &(struct session_means) {app->store, app->journal, app->registry,
+                                                  app->compute, session_bytes(config)},
+                         err);
+}
+
+/* Upstream first: control hands to compute, compute to the journal. */
+static void app_close(struct app *app)
+{
+    pool_close(app->control);
+    pool_close(app->compute);
+    journal_close(app->journal);
+    sessions_close(app->sessions);
+    registry_close(app->registry);
+    store_close(app->store);
+    probe_close(app->probe);
+}
+
+static int wait_for_signal(const sigset_t *stop)
+{
+    int signal = 0;
+
+    while (sigwait(stop, &signal) != 0)
+        ;
+    return signal;
+}
+
+/* Say that we listen, wait to be told to stop, answer what is in flight. */
+static void listen_until_stopped(struct app *app, struct http *http, const char *host,
+                                 const sigset_t *stop)
+{
+    bool v6 = strchr(host, ':') != NULL;
+
+    printf("descent: listening on http://%s%s%s:%u\n", v6 ? "[" : "", host, v6 ? "]" : "",
+           http_port(http));
+    fflush(stdout);
+    log_line(LOG_INFO, "signal", "stopping on signal %d", wait_for_signal(stop));
+    atomic_store(&app->draining, true);
+    http_quiesce(http);
+    http_stop(http);
+}
+
+/* Blocked before any thread, all of which inherit it. It is also what makes SIGTERM arrive when we
+ * are process 1 of a container: there the kernel drops signals that are neither blocked nor
+ * handled. */
+static void block_signals(sigset_t *stop)
+{
+    sigemptyset(stop);
+    sigaddset(stop, SIGTERM);
+    sigaddset(stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int serve(const struct config *config)
+{
+    struct app app = {0};
+    struct http *http = NULL;
+    sigset_t stop;
+    dsc_err err = {0};
+    int lock = -1, status = 0;
+
+    if (!check_config(config, &err))
+        return command_misused(&command_serve, &err);
+    log_set_level((enum log_level)config->log_level);
+    config_warn();
+    block_signals(&stop);
+    if (!lock_directory(config->data, &lock, &err) || !app_open(&app, config, &err) ||
+        !http_start(&http,
+                    &(struct http_options) {config->listen.host, config->listen.port, app.probe},
+                    &(struct http_calls) {route_begin, route_serve, route_done, &app}, &err))
+        status = command_failed(&err);
+    else
+        listen_until_stopped(&app, http, config->listen.host, &stop);
+    app_close(&app);
+    if (lock >= 0)
+        close(lock);
+    return status;
+}
+
+const struct command command_serve = {
+    .name = "serve",
+    .summary = "answer the HTTP API",
+    .options = (const char *const[]) {"listen", "data", "data-dir", "insecure-no-keys", "kernel",
+                                      "threads", "memory-mb", "log-level", NULL},
+    .about = "Answers the HTTP API and keeps everything in one folder. When it is ready it\n"
+             "prints one line on stdout: descent: listening on http://ADDRESS:PORT\n"
+             "SIGTERM and SIGINT stop it once the requests in flight are answered.\n",
+    .examples = "  descent serve\n"
+                "  descent serve --listen 127.0.0.1:0 --data /var/lib/descent\n"
+                "  DESCENT_LOG_LEVEL=warn descent serve --config /etc/descent.conf\n",
+    .run = serve,
+};
