@@ -132,11 +132,32 @@ static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *
     if (!add_part(recovery->gradient, bytes, row))
         return damaged(session, err);
     recovery->next = row->key;
-    if (recovery->gradient->len == bytes) {
-        replay(recovery, row->key);
+    return true;
+}
+
+/* Read and replay one gradient after the other until there is no more. */
+static bool recover_steps(struct journal *journal, struct recovery *recovery, dsc_err *err)
+{
+    struct session *const session = recovery->session;
+    const size_t bytes = session->n * sizeof(float);
+    const uint64_t from = recovery->next;
+
+    for (;;) {
+        recovery->gradient->len = 0;
+        if (!journal_gradient(journal, session->seq,
+                              recovery->next == ANY_STEP ? 0 : recovery->next, recover_gradient,
+                              recovery, err))
+            return false;
+        if (recovery->gradient->len == 0)
+            break;
+        if (recovery->gradient->len != bytes)
+            return damaged(session, err);
+        replay(recovery, recovery->next);
         recovery->next = session->steps;
     }
-    return true;
+    /* A chunk that was written came with the gradient of its step. */
+    recovery->gradient->len = bytes;
+    return session->steps > 0 || from == ANY_STEP || from == 0 || damaged(session, err);
 }
 
 /* Buffers for one gradient and one update, twice where group order is another. */
@@ -183,17 +204,13 @@ static void keep_last(struct recovery *recovery)
 static bool recover(struct journal *journal, struct session *session, float *work, dsc_err *err)
 {
     struct recovery recovery = {.session = session, .work = work};
-    const size_t bytes = session->n * sizeof(float);
     bool ok = recovery_open(&recovery, err) &&
               journal_chunks(journal, session->seq, recover_chunk, &recovery, err);
-    const uint64_t from = ok ? session_keep_from(session, -1, ANY_STEP) : ANY_STEP;
 
-    recovery.next = from;
-    ok = ok &&
-         journal_gradients(journal, session->seq, from == ANY_STEP ? 0 : from, recover_gradient,
-                           &recovery, err) &&
-         (recovery.gradient->len % bytes == 0 || damaged(session, err)) &&
-         (session->steps > 0 || from == ANY_STEP || from == 0 || damaged(session, err));
+    if (ok) {
+        recovery.next = session_keep_from(session, -1, ANY_STEP);
+        ok = recover_steps(journal, &recovery, err);
+    }
     if (ok)
         keep_last(&recovery);
     recovery_close(&recovery);

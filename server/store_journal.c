@@ -9,8 +9,9 @@
  * A record is written with INSERT OR REPLACE: when a commit failed and its step is sent again, the
  * second record takes the place of whatever the first may have left.
  *
- * Only the committer's connection writes. A second, query-only one reads under a lock of its own
- * (SQLite before 3.51.3 has a rare race when two connections checkpoint).
+ * Only the committer's connection writes and checkpoints (SQLite before 3.51.3 has a rare race when
+ * two connections checkpoint). The others are query-only, one for each thread that may load at a
+ * time, because a load replays steps between its rows.
  *
  * Held to account by tests/unit/test_store_journal.c and the replay tests of tests/http. */
 #include "store_journal.h"
@@ -36,11 +37,16 @@ static const char *const write_sql[WRITES] = {
     [ERASE_CHUNKS] = "DELETE FROM chunk WHERE session = ?1",
 };
 
+/* As many as there are threads that load sessions. */
+enum { JOURNAL_READERS = 4 };
+
 struct journal {
     sqlite3 *writer; /* the committer's alone */
     sqlite3_stmt *write[WRITES];
-    pthread_mutex_t read_lock;
-    sqlite3 *reader;
+    pthread_mutex_t read_lock; /* of the two below */
+    pthread_cond_t returned;
+    sqlite3 *reader[JOURNAL_READERS]; /* those that nobody has come first */
+    int idle;
 
     struct probe *probe;
     pthread_t committer;
@@ -201,21 +207,29 @@ bool journal_append(struct journal *journal, struct record *record)
 
 /* --- reading --- */
 
-static bool walk(struct journal *journal, const char *sql, int64_t session, uint64_t from,
-                 bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
-                 dsc_err *err)
+static sqlite3 *reader_take(struct journal *journal)
 {
-    sqlite3_stmt *stmt = NULL;
-    int rc = SQLITE_DONE;
-    bool ok = false;
-
     pthread_mutex_lock(&journal->read_lock);
-    if (sqlite3_prepare_v2(journal->reader, sql, -1, &stmt, NULL) != SQLITE_OK) {
-        store_sql_fail(journal->reader, err);
-        goto done;
-    }
-    sqlite3_bind_int64(stmt, 1, session);
-    sqlite3_bind_int64(stmt, 2, (int64_t)from);
+    while (journal->idle == 0)
+        pthread_cond_wait(&journal->returned, &journal->read_lock);
+    sqlite3 *const reader = journal->reader[--journal->idle];
+    pthread_mutex_unlock(&journal->read_lock);
+    return reader;
+}
+
+static void reader_return(struct journal *journal, sqlite3 *reader)
+{
+    pthread_mutex_lock(&journal->read_lock);
+    journal->reader[journal->idle++] = reader;
+    pthread_cond_signal(&journal->returned);
+    pthread_mutex_unlock(&journal->read_lock);
+}
+
+static bool walk_rows(sqlite3 *reader, sqlite3_stmt *stmt, journal_walk *row, void *arg,
+                      dsc_err *err)
+{
+    int rc;
+
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const struct journal_row got = {
             .key = (uint64_t)sqlite3_column_int64(stmt, 0),
@@ -225,17 +239,30 @@ static bool walk(struct journal *journal, const char *sql, int64_t session, uint
             .len = (size_t)sqlite3_column_bytes(stmt, 3),
         };
         if (!row(arg, &got, err))
-            goto done;
+            return false;
     }
-    ok = rc == SQLITE_DONE || store_sql_fail(journal->reader, err);
-done:
+    return rc == SQLITE_DONE || store_sql_fail(reader, err);
+}
+
+static bool walk(struct journal *journal, const char *sql, int64_t session, uint64_t from,
+                 journal_walk *row, void *arg, dsc_err *err)
+{
+    sqlite3 *const reader = reader_take(journal);
+    sqlite3_stmt *stmt = NULL;
+    bool ok = sqlite3_prepare_v2(reader, sql, -1, &stmt, NULL) == SQLITE_OK ||
+              store_sql_fail(reader, err);
+
+    if (ok) {
+        sqlite3_bind_int64(stmt, 1, session);
+        sqlite3_bind_int64(stmt, 2, (int64_t)from);
+        ok = walk_rows(reader, stmt, row, arg, err);
+    }
     sqlite3_finalize(stmt);
-    pthread_mutex_unlock(&journal->read_lock);
+    reader_return(journal, reader);
     return ok;
 }
 
-bool journal_chunks(struct journal *journal, int64_t session,
-                    bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
+bool journal_chunks(struct journal *journal, int64_t session, journal_walk *row, void *arg,
                     dsc_err *err)
 {
     return walk(journal,
@@ -244,13 +271,12 @@ bool journal_chunks(struct journal *journal, int64_t session,
                 session, 0, row, arg, err);
 }
 
-bool journal_gradients(struct journal *journal, int64_t session, uint64_t from,
-                       bool (*row)(void *arg, const struct journal_row *row, dsc_err *err),
-                       void *arg, dsc_err *err)
+bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, journal_walk *row,
+                      void *arg, dsc_err *err)
 {
     return walk(journal,
-                "SELECT step, step, part, bytes FROM gradient WHERE session = ?1 AND step >= ?2"
-                " ORDER BY step, part",
+                "SELECT step, step, part, bytes FROM gradient WHERE session = ?1 AND step = (SELECT"
+                " min(step) FROM gradient WHERE session = ?1 AND step >= ?2) ORDER BY part",
                 session, from, row, arg, err);
 }
 
@@ -284,6 +310,21 @@ static bool prepare_writes(struct journal *journal, dsc_err *err)
     return true;
 }
 
+static bool open_readers(struct journal *journal, const char *path, dsc_err *err)
+{
+    for (; journal->idle < JOURNAL_READERS; journal->idle++) {
+        sqlite3 **const reader = &journal->reader[journal->idle];
+
+        if (!store_sql_open(reader, path, "bulk", BULK_PAGE_BYTES, err))
+            return false;
+        if (!run_sql(*reader, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0", err)) {
+            sqlite3_close(*reader);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool journal_open(struct journal **out, const char *dir, struct probe *probe, dsc_err *err)
 {
     char path[4096];
@@ -294,13 +335,11 @@ bool journal_open(struct journal **out, const char *dir, struct probe *probe, ds
     journal->probe = probe;
     pthread_mutex_init(&journal->lock, NULL);
     pthread_mutex_init(&journal->read_lock, NULL);
+    pthread_cond_init(&journal->returned, NULL);
     pthread_cond_init(&journal->wake, NULL);
     snprintf(path, sizeof path, "%s/bulk.db", dir);
     if (!store_sql_open(&journal->writer, path, "bulk", BULK_PAGE_BYTES, err) ||
-        !store_sql_open(&journal->reader, path, "bulk", BULK_PAGE_BYTES, err) ||
-        !run_sql(journal->reader, "PRAGMA query_only=ON", err) ||
-        !run_sql(journal->reader, "PRAGMA wal_autocheckpoint=0", err) ||
-        !prepare_writes(journal, err))
+        !open_readers(journal, path, err) || !prepare_writes(journal, err))
         goto fail;
     if (pthread_create(&journal->committer, NULL, committer, journal) != 0) {
         dsc_fail(err, FAULT_INTERNAL, "", "cannot start the committer");
@@ -326,9 +365,11 @@ void journal_close(struct journal *journal)
         pthread_join(journal->committer, NULL);
     for (int i = 0; i < WRITES; i++)
         sqlite3_finalize(journal->write[i]);
-    sqlite3_close(journal->reader);
+    while (journal->idle > 0)
+        sqlite3_close(journal->reader[--journal->idle]);
     sqlite3_close(journal->writer);
     pthread_cond_destroy(&journal->wake);
+    pthread_cond_destroy(&journal->returned);
     pthread_mutex_destroy(&journal->read_lock);
     pthread_mutex_destroy(&journal->lock);
     free(journal);

@@ -42,8 +42,10 @@ void journal_close(struct journal *journal); /* commits what waits; NULL is fine
 /* Queue a record; false when the queue is full. */
 bool journal_append(struct journal *journal, struct record *record) DSC_MUST_CHECK;
 
-/* What is kept of a session, in ascending order of step (gradients) or index (chunks). The
- * callbacks get each row's bytes, `part` in order from 0; returning false ends the walk. */
+/* What is kept of a session: all of its chunks, by index, or the gradient of the first step from
+ * `from` on (no row when there is none). The callback gets each row's bytes, `part` in order from
+ * 0; returning false ends the walk. One gradient at a time, because between two of them a load
+ * takes a step, and a long read would keep the write-ahead log from being reused. */
 struct journal_row {
     uint64_t key; /* step, or chunk index */
     uint64_t step;
@@ -51,12 +53,12 @@ struct journal_row {
     const void *bytes;
     size_t len;
 };
-bool journal_chunks(struct journal *journal, int64_t session,
-                    bool (*row)(void *arg, const struct journal_row *row, dsc_err *err), void *arg,
+typedef bool journal_walk(void *arg, const struct journal_row *row, dsc_err *err);
+
+bool journal_chunks(struct journal *journal, int64_t session, journal_walk *row, void *arg,
                     dsc_err *err) DSC_MUST_CHECK;
-bool journal_gradients(struct journal *journal, int64_t session, uint64_t from,
-                       bool (*row)(void *arg, const struct journal_row *row, dsc_err *err),
-                       void *arg, dsc_err *err) DSC_MUST_CHECK;
+bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, journal_walk *row,
+                      void *arg, dsc_err *err) DSC_MUST_CHECK;
 
 /* Steps answered so far: one more than the last gradient's, 0 when there is none. */
 bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps,
