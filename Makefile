@@ -8,6 +8,7 @@ PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev 
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
+PACKAGES_GOLDEN := python3-torch python3-numpy
 
 CC       := gcc
 BUILD    := build
@@ -28,7 +29,7 @@ FLAGS_v4     := -DDSC_KERNEL_V4 -march=x86-64-v4 -mprefer-vector-width=512 -O3
 
 CORE_SOURCES   := $(filter-out core/lstm_kernel.c,$(wildcard core/*.c))
 SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
-UNIT_SOURCES   := $(wildcard tests/unit/test_*.c tests/laws/test_*.c)
+UNIT_SOURCES   := $(wildcard tests/unit/test_*.c tests/laws/test_*.c tests/golden/test_*.c)
 HTTP_SOURCES   := $(wildcard tests/http/test_*.c)
 
 CORE_OBJECTS   := $(CORE_SOURCES:%.c=$(BUILD)/%.o) $(KERNEL_ISAS:%=$(BUILD)/core/lstm_kernel_%.o)
@@ -150,6 +151,11 @@ mkdir -p $(BUILD)/fuzz/corpus/$(1) tests/fuzz/corpus/$(1) && \
   { tail -60 $(BUILD)/fuzz/$(1).log; echo "FAILED: fuzz_$(1)"; exit 1; }; \
   echo "fuzz_$(1): $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/fuzz/$(1).log) inputs, $$(ls tests/fuzz/corpus/$(1) | wc -l) kept"
 endef
+
+.PHONY: golden
+golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)
+	$(call install,$(PACKAGES_GOLDEN))
+	/usr/bin/python3 tests/golden/make_golden.py
 
 .PHONY: format format-check clean
 format: deps-check ## lay out the code with clang-format

@@ -1,0 +1,201 @@
+"""Write the golden vectors: what PyTorch answers to the gradients that test_golden.c will give to us.
+
+    python3 tests/golden/make_golden.py            # all of them, beside this file
+    python3 tests/golden/make_golden.py adam ...   # only these
+
+Needs torch and numpy (Debian: python3-torch, python3-numpy). Imports none of our code; the format of both files and
+the formula of the gradients are in README.md. To add a case: one row of CASES. A reference is a class with
+step(gradient) -> update and state() -> [n, width], in float64; `optim` makes one of any torch.optim class.
+"""
+
+import json
+import pathlib
+import struct
+import sys
+
+import numpy as np
+import torch
+
+HERE = pathlib.Path(__file__).parent
+STEPS = 100
+SIZES = (1, 7, 16, 17, 1000)
+SMALL = 17  # up to here every step is kept, and of the last state no more coordinates than this
+CHOSEN = (0, 1, 9, 99)  # of a larger n
+
+# --- gradients ---
+
+
+def mix(x):
+    """The finalizer of MurmurHash3, on an array of uint32."""
+    x = x.astype(np.uint64)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        x = ((x ^ (x >> np.uint64(shift))) * np.uint64(factor)) & np.uint64(0xFFFFFFFF)
+    return x.astype(np.uint32)
+
+
+def gradients(seed, n, step, low, high):
+    """[n] float32, assembled from bits so that C makes the same; README.md says what is in them."""
+    c = np.arange(n, dtype=np.uint32)
+    own = mix(c + np.uint32(seed))
+    now = mix(own ^ np.uint32(step * 0x9E3779B9 & 0xFFFFFFFF))
+    more = mix(now ^ np.uint32(0x5BD1E995))
+    span = np.uint32(high - low + 1)
+    wander = own >> 31 == 1
+    exponent = np.where(wander, more % span, (own % span + more % 3) % span) + np.uint32(low + 127)
+    bits = exponent.astype(np.uint32) << 23 | now & 0x7FFFFF
+    bits = np.where(more >> 27 == 1, now & 0x7FFFFF, bits)
+    bits = np.where(more >> 27 == 0, 0, bits) | now & 0x80000000
+    return bits.astype(np.uint32).view(np.float32)
+
+
+# --- references ---
+
+
+def optim(cls, kept=(), **options):
+    """A torch.optim class. `kept` names what its state holds of each coordinate, in the order of our state."""
+
+    class Reference:
+        def __init__(self, n):
+            self.x = torch.zeros(n, dtype=torch.float64, requires_grad=True)
+            self.optimizer = cls([self.x], **options)
+
+        def step(self, gradient):
+            self.x.data.zero_()  # so that the update is read without a rounding
+            self.x.grad = torch.tensor(gradient)
+            self.optimizer.step(lambda: 0.0)
+            return self.x.detach().numpy().copy()
+
+        def state(self):
+            state = self.optimizer.state[self.x]
+            return np.stack([state[name].numpy() for name in kept], 1) if kept else np.zeros((len(self.x), 0))
+
+    return Reference, {}
+
+
+def lstm(config, size=1.0, seed=0):
+    """nn.LSTM + nn.Linear in float64, with float32 weights `size` times as large as PyTorch draws them."""
+    hidden, layers = config["hidden_size"], config["layers"]
+    log_sign = config["preprocessing"] == "log_sign"
+    inputs = 2 if log_sign else 1
+    torch.manual_seed(seed)
+    cells = torch.nn.LSTM(inputs, hidden, layers) if layers else torch.nn.Identity()
+    output = torch.nn.Linear(hidden if layers else inputs, 1)
+    weights = {"lstm." + k: size * v for k, v in cells.state_dict().items()}
+    weights.update({"output." + k: size * v for k, v in output.state_dict().items()})
+    cells.load_state_dict({k[5:]: v for k, v in weights.items() if k.startswith("lstm.")})
+    output.load_state_dict({k[7:]: v for k, v in weights.items() if k.startswith("output.")})
+    cells.double(), output.double()
+
+    def prepare(gradient):
+        if not log_sign:
+            return gradient[:, None] * config["input_scale"]
+        p, sizes = config["p"], np.abs(gradient)
+        large = sizes >= np.exp(-p)
+        logs = np.where(large, np.log(np.where(large, sizes, 1)) / p, -1)
+        return np.stack([logs, np.where(large, np.sign(gradient), np.exp(p) * gradient)], 1)
+
+    class Reference:
+        def __init__(self, n):
+            self.n, self.memory = n, None
+
+        def step(self, gradient):
+            with torch.no_grad():
+                top = torch.tensor(prepare(gradient)[None])
+                if layers:
+                    top, self.memory = cells(top, self.memory)
+                return config["output_scale"] * output(top)[0, :, 0].numpy()
+
+        def state(self):
+            if not layers:
+                return np.zeros((self.n, 0))
+            return np.concatenate([part[i].numpy() for i in range(layers) for part in self.memory], 1)
+
+    return Reference, weights
+
+
+# --- the cases ---
+
+
+def lstm_case(name, hidden, layers, preprocessing, **more):
+    size, low, high, bare = (more.pop(k, v) for k, v in (("size", 1.0), ("low", -40), ("high", 9), ("bare", False)))
+    config = {"hidden_size": hidden, "layers": layers, "preprocessing": preprocessing, "p": 10.0, "input_scale": 1.0,
+              "output_scale": 1.0, **more}  # fmt: skip
+    return name, "lstm", config, lstm(config, size, len(name)), {"low": low, "high": high, "bare": bare}
+
+
+ADAM = ("exp_avg", "exp_avg_sq")
+
+# Each row: file name, family, config as our API takes it, reference, and how the gradients and the file differ from
+# `low` = -40 and `high` = 9 (their exponents: 1e-12 to 1e3) and `bare` = False (True: no metadata in the weights file).
+CASES = [
+    ("sgd", "sgd", {"learning_rate": 0.01}, optim(torch.optim.SGD, lr=0.01), {}),
+    ("adam", "adam", {}, optim(torch.optim.Adam, ADAM), {}),
+    ("adam_fast", "adam", {"learning_rate": 0.3, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
+     optim(torch.optim.Adam, ADAM, lr=0.3, betas=(0.5, 0.9), eps=1e-3), {}),
+    ("adam_plain_mean", "adam", {"beta1": 0.0, "beta2": 0.99},
+     optim(torch.optim.Adam, ADAM, betas=(0.0, 0.99)), {}),
+    lstm_case("lstm_linear", 20, 0, "none", input_scale=0.5, output_scale=3.0),
+    lstm_case("lstm_linear_log", 20, 0, "log_sign", p=50.0),
+    lstm_case("lstm_1x1", 1, 1, "none", high=2),
+    lstm_case("lstm_5x3", 5, 3, "log_sign", p=5.0),
+    lstm_case("lstm_20x2", 20, 2, "log_sign", bare=True),
+    lstm_case("lstm_20x2_large", 20, 2, "log_sign", size=3.0),
+    lstm_case("lstm_20x2_none", 20, 2, "none", input_scale=0.01),
+    lstm_case("lstm_20x2_scaled", 20, 2, "log_sign", output_scale=0.01),
+    lstm_case("lstm_33x1", 33, 1, "log_sign", p=1.0),
+    lstm_case("lstm_33x4", 33, 4, "none", low=-8, high=2),
+]  # fmt: skip
+
+# --- files ---
+
+
+def write_weights(path, family, config, weights, bare):
+    """A safetensors file, written from the format's description."""
+    header, data = {}, b""
+    if not bare:
+        header["__metadata__"] = {"family": family, "config": json.dumps(config)}
+    for name, tensor in weights.items():
+        raw = tensor.numpy().astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def section(reference, n, low, high, given=None):
+    """One n. `given` [STEPS, n] replaces the formula where a family needs gradients that belong together."""
+    run, seed, updates = reference(n), 7919 * n, []
+    chosen = range(STEPS) if n <= SMALL else CHOSEN
+    for step in range(STEPS):
+        gradient = gradients(seed, n, step, low, high) if given is None else given[step]
+        update = run.step(gradient.astype(np.float64))
+        if step in chosen:
+            updates.append(update)
+    # Of a single coordinate the last average may be a cancellation, with no neighbours that say how small is small.
+    state = run.state()[-SMALL:] if n > 1 else run.state()[:0]
+    head = struct.pack("<9i", n, STEPS, seed, low, high, given is not None, len(chosen), *state.shape)
+    stored = b"" if given is None else np.asarray(given, "<f4").tobytes()
+    numbers = np.concatenate([np.array(updates).ravel(), state.ravel()])
+    assert np.isfinite(numbers).all()
+    return head + struct.pack(f"<{len(chosen)}i", *chosen) + stored + numbers.astype("<f8").tobytes()
+
+
+def write_case(name, family, config, made, more):
+    (reference, weights), (low, high) = made, (more.get("low", -40), more.get("high", 9))
+    write_weights(HERE / f"{name}.safetensors", family, config, weights, more.get("bare", False))
+    given = more.get("gradients", lambda n: None)
+    sections = [section(reference, n, low, high, given(n)) for n in more.get("sizes", SIZES)]
+    head = struct.pack("<8s24si", b"DSCGOLD1", family.encode(), len(sections))
+    (HERE / f"{name}.golden").write_bytes(head + b"".join(sections))
+
+
+def main():
+    torch.set_num_threads(1)
+    for case in CASES:
+        if len(sys.argv) == 1 or case[0] in sys.argv[1:]:
+            write_case(*case)
+            print(case[0])
+
+
+if __name__ == "__main__":
+    main()
