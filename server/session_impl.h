@@ -59,6 +59,8 @@ bool session_table_add(struct sessions *sessions, struct session *session, struc
 /* Take it out, so that the next request loads it again; those who hold it keep it until then. */
 void session_table_remove(struct sessions *sessions, struct session *session);
 
+void session_table_count_load(struct sessions *sessions);
+
 void session_free(struct session *session); /* when nobody holds it; NULL is fine */
 
 /* --- session_turn.c: one request at a time --- */

@@ -285,6 +285,8 @@ static bool load(struct sessions *sessions, const struct session_row *row, struc
     const bool ok = session_fill(sessions, session, row, work, err);
     if (!ok)
         session_forget(sessions, session);
+    else
+        session_table_count_load(sessions);
     session_turn_release(session, sessions->means.compute);
     if (ok)
         return true;
