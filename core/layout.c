@@ -91,9 +91,13 @@ bool dsc_layout_match(const dsc_layout *file, const dsc_layout *want, dsc_err *e
         if (!same_shape(&want->tensor[i], got))
             return fail_shape(&want->tensor[i], got, err);
     }
-    for (int i = 0; i < file->count; i++)
-        if (!dsc_layout_find(want, file->tensor[i].name))
-            return dsc_fail(err, DSC_EWEIGHTS, file->tensor[i].name,
-                            "is not a tensor of this optimizer");
+    for (int i = 0; i < file->count; i++) {
+        const char *const name = file->tensor[i].name;
+
+        if (!dsc_layout_find(want, name))
+            return dsc_fail(err, DSC_EWEIGHTS, name, "is not a tensor of this optimizer");
+        if (dsc_layout_find(file, name) != &file->tensor[i])
+            return dsc_fail(err, DSC_EWEIGHTS, name, "is there twice");
+    }
     return true;
 }

@@ -36,7 +36,7 @@ void dsc_layout_add(dsc_layout *layout, const char *name, int index, int rank, s
 const dsc_tensor *dsc_layout_find(const dsc_layout *layout, const char *name);
 
 /* Does `file` hold exactly the tensors of `want`, in any order, each with its shape? DSC_EWEIGHTS
- * with where = the tensor that is missing, unknown, or of another shape. */
+ * with where = the tensor that is missing, unknown, there twice, or of another shape. */
 bool dsc_layout_match(const dsc_layout *file, const dsc_layout *want, dsc_err *err);
 
 #endif
