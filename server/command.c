@@ -82,7 +82,7 @@ static int no_command(const struct command *const *commands, int argc, char **ar
     size_t count = 0;
     dsc_err err = {0};
 
-    while (commands[count] && count < 32) {
+    while (count < 32 && commands[count]) {
         names[count] = commands[count]->name;
         count++;
     }
