@@ -2,6 +2,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -22,5 +23,9 @@ static inline int64_t clock_ms(void)
     clock_gettime(CLOCK_REALTIME, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
+
+/* RFC 3339 in UTC ("2030-01-31T12:00:00Z", with or without a fraction) as milliseconds since 1970;
+ * false when the text is something else or no such moment. */
+bool clock_parse(const char *text, int64_t *ms);
 
 #endif

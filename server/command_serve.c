@@ -23,11 +23,6 @@ static bool check_config(const struct config *config, dsc_err *err)
 {
     struct stat status;
 
-    if (!config->listen.loopback && !config->insecure_no_keys)
-        return dsc_fail(err, FAULT_INVALID_VALUE, "--listen",
-                        "%s is not loopback: keys are required there, and --insecure-no-keys does "
-                        "without",
-                        config->listen.host);
     if (config->require_keys && config->insecure_no_keys)
         return dsc_fail(err, FAULT_INVALID_VALUE, "--require-keys",
                         "and --insecure-no-keys contradict each other");
@@ -38,6 +33,11 @@ static bool check_config(const struct config *config, dsc_err *err)
         return dsc_fail(err, FAULT_INVALID_VALUE, "--data-dir", "%.100s is no folder",
                         config->data_dir);
     return true;
+}
+
+static bool keys_required(const struct config *config)
+{
+    return config->require_keys || !(config->listen.loopback || config->insecure_no_keys);
 }
 
 static int compute_threads(const struct config *config)
@@ -76,9 +76,8 @@ static bool lock_directory(const char *dir, int *fd, dsc_err *err)
 {
     char path[4096];
 
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return dsc_fail(err, FAULT_INTERNAL, "--data", "cannot create %.80s: %s", dir,
-                        strerror(errno));
+    if (!store_make_dir(dir, err))
+        return false;
     snprintf(path, sizeof path, "%s/lock", dir);
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (*fd < 0)
@@ -104,7 +103,33 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
            sessions_open(&app->sessions,
                          &(struct session_means) {app->store, app->journal, app->registry,
                                                   app->compute, session_bytes(config)},
-                         err);
+                         err) &&
+           keyring_open(&app->keyring,
+                        &(struct keyring_options) {config->data, app->store, app->control,
+                                                   keys_required(config), config->api_key},
+                        err);
+}
+
+/* A server that asks for keys and has none could be used by nobody. The first one is shown on
+ * stderr, which for a container is its log. */
+static bool make_first_key(struct app *app, const struct config *config, dsc_err *err)
+{
+    struct key_text key;
+    int64_t count;
+
+    if (!keys_required(config) || config->api_key)
+        return true;
+    if (!store_key_count(app->store, &count, err))
+        return false;
+    if (count > 0)
+        return true;
+    if (!key_create(app->store, "first", SCOPE_ALL, 0, &key, err))
+        return false;
+    fprintf(stderr,
+            "descent: there was no key yet; this one may do everything and is not shown again:\n"
+            "descent: %s\n",
+            key.text);
+    return true;
 }
 
 /* Upstream first: control hands to compute, compute to the journal. */
@@ -115,6 +140,7 @@ static void app_close(struct app *app)
     journal_close(app->journal);
     sessions_close(app->sessions);
     registry_close(app->registry);
+    keyring_close(app->keyring);
     store_close(app->store);
     probe_close(app->probe);
 }
@@ -167,8 +193,10 @@ static int serve(const struct config *config)
         return command_misused(&command_serve, &err);
     log_set_level((enum log_level)config->log_level);
     config_warn();
+    umask(0077); /* what is in the databases is nobody else's */
     block_signals(&stop);
     if (!lock_directory(config->data, &lock, &err) || !app_open(&app, config, &err) ||
+        !make_first_key(&app, config, &err) ||
         !http_start(&http,
                     &(struct http_options) {config->listen.host, config->listen.port, app.probe},
                     &(struct http_calls) {route_begin, route_serve, route_done, &app}, &err))
@@ -184,13 +212,19 @@ static int serve(const struct config *config)
 const struct command command_serve = {
     .name = "serve",
     .summary = "answer the HTTP API",
-    .options = (const char *const[]) {"listen", "data", "data-dir", "insecure-no-keys", "kernel",
-                                      "threads", "memory-mb", "log-level", NULL},
+    .options =
+        (const char *const[]) {"listen", "data", "data-dir", "require-keys", "insecure-no-keys",
+                               "api-key", "kernel", "threads", "memory-mb", "log-level", NULL},
     .about = "Answers the HTTP API and keeps everything in one folder. When it is ready it\n"
              "prints one line on stdout: descent: listening on http://ADDRESS:PORT\n"
-             "SIGTERM and SIGINT stop it once the requests in flight are answered.\n",
+             "SIGTERM and SIGINT stop it once the requests in flight are answered.\n\n"
+             "Keys: on loopback addresses none is asked for unless --require-keys is there;\n"
+             "elsewhere every request needs one. A key that is sent is always checked. When\n"
+             "keys are required and there is none, one with every scope is made and printed\n"
+             "on stderr, once. `descent key create` makes more, as does POST /v1/keys.\n",
     .examples = "  descent serve\n"
                 "  descent serve --listen 127.0.0.1:0 --data /var/lib/descent\n"
+                "  DESCENT_API_KEY_FILE=/run/secrets/key descent serve --listen 0.0.0.0:8080\n"
                 "  DESCENT_LOG_LEVEL=warn descent serve --config /etc/descent.conf\n",
     .run = serve,
 };

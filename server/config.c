@@ -41,6 +41,14 @@ const struct option config_options[] = {
      .doc = "The server to ask, as http://HOST:PORT; without it the one that listen names."},
     {"timeout-seconds", OPTION_WHOLE, AT(timeout_seconds), "N", "3", 1, 300, .once = true,
      .doc = "How long to wait for the whole answer."},
+    {"name", OPTION_TEXT, AT(name), "NAME", NULL, .once = true,
+     .doc = "What people call the key; no two share a name. Required."},
+    {"scopes", OPTION_TEXT, AT(scopes), "A,B", NULL, .once = true,
+     .doc = "What the key may do: optimizers:read, optimizers:write, the same two of sessions, "
+            "jobs and datasets, keys:admin, metrics:read, with a comma between; or all. "
+            "Required."},
+    {"expires-at", OPTION_TEXT, AT(expires_at), "TIME", NULL, .once = true,
+     .doc = "From when on the key is refused, such as 2030-01-31T12:00:00Z; without it never."},
     {0},
 };
 

@@ -62,6 +62,7 @@ struct config {
 
     const char *url; /* descent health */
     int64_t timeout_seconds;
+    const char *name, *scopes, *expires_at; /* descent key create */
 
     const char *argument; /* the command's one argument, or NULL */
     bool print;           /* --print-config was there            */

@@ -24,6 +24,7 @@
 #include "fault.h"
 #include "jsontext.h"
 #include "limits.h"
+#include "suggest.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -330,15 +331,25 @@ static bool decode_string(const struct decoder *d, const struct field *row, json
     return text ? true : fail_memory(d->err);
 }
 
+/* Names the choices; where they would leave no room for the value, the one that was meant. */
 static bool fail_word(dsc_err *err, const struct field *row, const json_t *json,
                       const struct place *place)
 {
-    char list[SENTENCE_BYTES - 8] = "", what[SENTENCE_BYTES];
+    enum { ROOM = 90 };
+    char list[SENTENCE_BYTES - 8] = "", what[SENTENCE_BYTES], got[GOT_BYTES];
+    size_t count = 0;
 
-    for (int i = 0; row->words[i]; i++)
-        list_add(list, sizeof list, row->words[i], "\"");
-    (void)snprintf(what, sizeof what, "one of %s", list);
-    return fail_value(err, place, json, what);
+    for (; row->words[count]; count++)
+        list_add(list, sizeof list, row->words[count], "\"");
+    if (strlen(list) <= ROOM) {
+        (void)snprintf(what, sizeof what, "one of %s", list);
+        return fail_value(err, place, json, what);
+    }
+    const char *const text = json_is_string(json) ? json_string_value(json) : "";
+    const char *const near = suggest(text, row->words, count, sizeof *row->words);
+    got_write(got, json);
+    return fail_at(err, place, FAULT_INVALID_VALUE, "%s is none of the %zu words%s%s%s", got, count,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 static bool decode_word(const struct decoder *d, const struct field *row, json_t *json,
@@ -353,6 +364,29 @@ static bool decode_word(const struct decoder *d, const struct field *row, json_t
         }
     }
     return fail_word(d->err, row, json, place);
+}
+
+static bool decode_words(const struct decoder *d, const struct field *row, json_t *json,
+                         const struct place *place, void *member)
+{
+    struct place item = *place;
+    uint64_t *const set = member;
+
+    if (!json_is_array(json))
+        return fail_value(d->err, place, json, "a list of words");
+    if (!check_count(d->err, place, row, json_array_size(json), "items"))
+        return false;
+    for (item.index = 0; item.index < json_array_size(json); item.index++) {
+        json_t *const word = json_array_get(json, item.index);
+        int bit;
+        if (!decode_word(d, row, word, &item, &bit))
+            return false;
+        if (*set >> bit & 1)
+            return fail_at(d->err, &item, FAULT_INVALID_VALUE, "\"%s\" is there twice",
+                           row->words[bit]);
+        *set |= (uint64_t)1 << bit;
+    }
+    return true;
 }
 
 static bool decode_object(const struct decoder *d, const struct field *row, json_t *json,
@@ -498,10 +532,11 @@ static bool decode_vector(const struct decoder *d, const struct field *row, json
 }
 
 static decode_kind *const decode_kinds[] = {
-    [FIELD_BOOL] = decode_bool,     [FIELD_INT] = decode_int,   [FIELD_REAL] = decode_real,
-    [FIELD_STRING] = decode_string, [FIELD_WORD] = decode_word, [FIELD_OBJECT] = decode_object,
-    [FIELD_LIST] = decode_list,     [FIELD_INTS] = decode_ints, [FIELD_REALS] = decode_reals,
-    [FIELD_LABELS] = decode_labels, [FIELD_JSON] = decode_json, [FIELD_VECTOR] = decode_vector,
+    [FIELD_BOOL] = decode_bool,     [FIELD_INT] = decode_int,       [FIELD_REAL] = decode_real,
+    [FIELD_STRING] = decode_string, [FIELD_WORD] = decode_word,     [FIELD_WORDS] = decode_words,
+    [FIELD_OBJECT] = decode_object, [FIELD_LIST] = decode_list,     [FIELD_INTS] = decode_ints,
+    [FIELD_REALS] = decode_reals,   [FIELD_LABELS] = decode_labels, [FIELD_JSON] = decode_json,
+    [FIELD_VECTOR] = decode_vector,
 };
 
 /* ---- a whole body ---- */

@@ -26,6 +26,7 @@ enum field_kind {
     FIELD_REAL,   /* double in [min, max], finite                                                */
     FIELD_STRING, /* const char *, min..max bytes of UTF-8 without NUL; borrowed from the arena   */
     FIELD_WORD,   /* int, an index into words                                                    */
+    FIELD_WORDS,  /* uint64_t: a list of words as bits, bit i for words[i]; each at most once     */
     FIELD_OBJECT, /* a nested struct, in place, described by shape                               */
     FIELD_LIST,   /* struct field_list of structs described by shape, min..max items             */
     FIELD_INTS,   /* struct field_list of int64_t, each in [min, max], at most max_items          */
@@ -46,7 +47,7 @@ struct field {
     unsigned flags;
     double min, max;  /* a number's range, or a text's bytes, or a list's items; both 0: none */
     size_t max_items; /* FIELD_INTS, FIELD_REALS */
-    const char *const *words;  /* FIELD_WORD: NULL-terminated */
+    const char *const *words;  /* FIELD_WORD, FIELD_WORDS: NULL-terminated */
     const struct shape *shape; /* FIELD_OBJECT, FIELD_LIST */
     const char *doc;           /* a sentence, units included */
 };

@@ -72,6 +72,20 @@ static bool encode_word(const struct field *row, const void *member, struct buf 
     return append_string(out, row->words[*(const int *)member]);
 }
 
+static bool encode_words(const struct field *row, const void *member, struct buf *out)
+{
+    const uint64_t set = *(const uint64_t *)member;
+    bool ok = append_text(out, "["), first = true;
+
+    for (int i = 0; ok && row->words[i]; i++) {
+        if (!(set >> i & 1))
+            continue;
+        ok = (first || append_text(out, ",")) && append_string(out, row->words[i]);
+        first = false;
+    }
+    return ok && append_text(out, "]");
+}
+
 static bool encode_object(const struct field *row, const void *member, struct buf *out)
 {
     return encode_body(row->shape, member, out);
@@ -107,10 +121,10 @@ static bool encode_list(const struct field *row, const void *member, struct buf 
 }
 
 static encode_kind *const encode_kinds[] = {
-    [FIELD_BOOL] = encode_bool,     [FIELD_INT] = encode_int,    [FIELD_REAL] = encode_real,
-    [FIELD_STRING] = encode_string, [FIELD_WORD] = encode_word,  [FIELD_OBJECT] = encode_object,
-    [FIELD_LIST] = encode_list,     [FIELD_INTS] = encode_list,  [FIELD_REALS] = encode_list,
-    [FIELD_LABELS] = encode_ready,  [FIELD_JSON] = encode_ready,
+    [FIELD_BOOL] = encode_bool,     [FIELD_INT] = encode_int,      [FIELD_REAL] = encode_real,
+    [FIELD_STRING] = encode_string, [FIELD_WORD] = encode_word,    [FIELD_WORDS] = encode_words,
+    [FIELD_OBJECT] = encode_object, [FIELD_LIST] = encode_list,    [FIELD_INTS] = encode_list,
+    [FIELD_REALS] = encode_list,    [FIELD_LABELS] = encode_ready, [FIELD_JSON] = encode_ready,
 };
 
 static bool is_written(const struct field *row, const struct field_seen *seen, uint64_t bit)

@@ -96,6 +96,17 @@
 /* A request or trace id that a client may choose. */
 #define LIMIT_REQUEST_ID_BYTES 128
 
+/* API keys of one server: people and programs that call it. */
+#define LIMIT_KEYS 10000
+
+/* A key that the operator chose: long enough that it cannot be guessed, short enough for a header.
+ */
+#define LIMIT_KEY_BYTES_MIN 32
+#define LIMIT_KEY_BYTES     256
+
+/* How far behind the database may be in when a key was last used: no write for each request. */
+#define LIMIT_KEY_TOUCH_SECONDS 60
+
 /* A file of settings or of a secret: a few dozen lines. */
 #define LIMIT_CONFIG_BYTES (64u << 10)
 

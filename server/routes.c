@@ -52,6 +52,21 @@ const struct route routes[] = {
      .serve = session_restart},
     {"POST", "/v1/sessions/{id}/update", SCOPE_SESSIONS_WRITE, "Give a gradient, receive an update",
      .body = ROUTE_JSON_OR_VECTOR, .status = 200, .serve = session_update, .deferred = true},
+
+    {"POST", "/v1/keys", SCOPE_KEYS_ADMIN, "Create a key; its text is in this reply only",
+     .body = ROUTE_JSON, .in = &key_new_shape, .out = &key_shape, .status = 201, .serve = key_post},
+    {"GET", "/v1/keys", SCOPE_KEYS_ADMIN, "List keys", .out = &key_page_shape, .status = 200,
+     .serve = key_list},
+    {"GET", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "One key", .out = &key_shape, .status = 200,
+     .serve = key_get},
+    {"PATCH", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "Change a key's name, scopes or expiry",
+     .body = ROUTE_MERGE, .in = &key_patch_shape, .out = &key_shape, .status = 200,
+     .serve = key_patch},
+    {"DELETE", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "Revoke a key at once", .status = 204,
+     .serve = key_remove},
+    {"POST", "/v1/keys/{id}/rotate", SCOPE_KEYS_ADMIN,
+     "Give a key a new text; the old one is refused at once", .out = &key_shape, .status = 200,
+     .serve = key_rotate},
 };
 const size_t routes_count = sizeof routes / sizeof *routes;
 
@@ -153,6 +168,20 @@ static void append_problem(struct buf *out, const struct call *call, const struc
     (void)buf_append(out, text, (size_t)len);
 }
 
+/* RFC 6750, section 3. */
+static void add_challenge(struct call *call, int status)
+{
+    bool sent = http_header(call->request, "Authorization") != NULL;
+
+    if (status == 401)
+        reply_header(&call->reply, "WWW-Authenticate", "Bearer realm=\"descent\"%s",
+                     sent ? ", error=\"invalid_token\"" : "");
+    if (status == 403 && call->route->scope >= SCOPE_FIRST)
+        reply_header(&call->reply, "WWW-Authenticate",
+                     "Bearer realm=\"descent\", error=\"insufficient_scope\", scope=\"%s\"",
+                     scope_word(call->route->scope));
+}
+
 /* The one place where a failure becomes an HTTP reply. */
 static void reply_fault(struct call *call)
 {
@@ -169,8 +198,7 @@ static void reply_fault(struct call *call)
         append_problem(reply->body, call, fault);
     if (fault->status == 503 || fault->status == 429)
         reply_header(reply, "Retry-After", "1");
-    if (fault->status == 401)
-        reply_header(reply, "WWW-Authenticate", "Bearer");
+    add_challenge(call, fault->status);
 }
 
 /* --- the way through --- */
@@ -334,6 +362,7 @@ static bool check_length(const struct call *call, dsc_err *err)
 static const char *const accepts[] = {
     [ROUTE_EMPTY] = NULL,
     [ROUTE_JSON] = "application/json",
+    [ROUTE_MERGE] = "application/merge-patch+json, application/json",
     [ROUTE_JSON_OR_WEIGHTS] = "application/json, application/x-safetensors",
     [ROUTE_JSON_OR_VECTOR] = "application/json, application/octet-stream",
 };
@@ -372,7 +401,9 @@ static bool call_admit(struct call *call, dsc_err *err)
     }
     if (atomic_load(&call->app->draining) && call->route->scope != SCOPE_NONE)
         return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping; try again");
-    return check_length(call, err) && check_type(call, err);
+    return keyring_admit(call->app->keyring, http_header(call->request, "Authorization"),
+                         call->route->scope, err) &&
+           check_length(call, err) && check_type(call, err);
 }
 
 bool route_begin(void *app_, struct request *request)

@@ -8,6 +8,7 @@
 
 #include "field.h"
 #include "http.h"
+#include "key.h"
 #include "pool.h"
 #include "registry.h"
 #include "scope.h"
@@ -22,6 +23,7 @@ struct app {
     struct registry *registry;
     struct sessions *sessions;
     struct pool *compute, *control;
+    struct keyring *keyring;
     struct probe *probe; /* NULL outside the crash test */
     const dsc_kernel *kernel;
     atomic_bool draining;
@@ -47,7 +49,13 @@ struct call {
 /* in and out have the sizes of the route's shapes; out arrives zeroed. */
 typedef bool handler(struct call *call, const void *in, void *out, dsc_err *err);
 
-enum route_body { ROUTE_EMPTY, ROUTE_JSON, ROUTE_JSON_OR_WEIGHTS, ROUTE_JSON_OR_VECTOR };
+enum route_body {
+    ROUTE_EMPTY,
+    ROUTE_JSON,
+    ROUTE_MERGE,
+    ROUTE_JSON_OR_WEIGHTS,
+    ROUTE_JSON_OR_VECTOR
+};
 
 struct route {
     const char *method;

@@ -5,6 +5,7 @@
 #ifndef SCOPE_H
 #define SCOPE_H
 
+#include "core/descent.h"
 #include <stdint.h>
 
 enum scope {
@@ -37,6 +38,15 @@ static inline scope_set scope_bit(enum scope scope)
 {
     return scope < SCOPE_FIRST ? 0 : (scope_set)1 << (scope - SCOPE_FIRST);
 }
+
+#define SCOPE_ALL (((scope_set)1 << SCOPE_COUNT) - 1)
+
+/* "optimizers:read,jobs:write", or "all". FAULT_INVALID_VALUE with that `where`. */
+bool scope_parse(scope_set *out, const char *text, const char *where, dsc_err *err) DSC_MUST_CHECK;
+
+/* The same text again, from bits. */
+#define SCOPE_TEXT_BYTES 256
+void scope_format(scope_set set, char out[SCOPE_TEXT_BYTES]);
 
 /* "optimizers:read", "any", "none". */
 const char *scope_word(enum scope scope);

@@ -1,6 +1,7 @@
 #include "shapes.h"
 #include "api.h"
 #include "limits.h"
+#include "scope.h"
 
 /* A row's place: the kind, the member. */
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -205,3 +206,50 @@ static const struct field update_in_rows[] = {
     {0},
 };
 SHAPE(update_in_shape, "A gradient.", update_in, update_in_rows);
+
+#define KEY_NAME   .doc = "For people; no two keys share one."
+#define KEY_SCOPES .words = scope_words, .doc = "What it may do."
+#define KEY_EXPIRY .doc = "RFC 3339 in UTC, from when on it is refused; null: never."
+
+static const struct field key_new_rows[] = {
+    {"name", FIELD_STRING, AT(key_new, name), FIELD_REQUIRED, 1, LIMIT_LABEL_BYTES, KEY_NAME},
+    {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_REQUIRED, 1, SCOPE_COUNT, KEY_SCOPES},
+    {"expires_at", FIELD_STRING, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
+     KEY_EXPIRY},
+    {0},
+};
+SHAPE(key_new_shape, "A key to create.", key_new, key_new_rows);
+
+static const struct field key_patch_rows[] = {
+    {"name", FIELD_STRING, AT(key_new, name), FIELD_OPTIONAL, 1, LIMIT_LABEL_BYTES, KEY_NAME},
+    {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_OPTIONAL, 1, SCOPE_COUNT, KEY_SCOPES},
+    {"expires_at", FIELD_STRING, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
+     KEY_EXPIRY},
+    {0},
+};
+const struct shape key_patch_shape = {"key_patch", "What to change of a key.",
+                                      sizeof(struct key_new), key_patch_rows};
+
+static const struct field key_rows[] = {
+    {"id", FIELD_STRING, AT(key_body, id), .doc = "Its id."},
+    {"name", FIELD_STRING, AT(key_body, name), KEY_NAME},
+    {"prefix", FIELD_STRING, AT(key_body, prefix), .doc = "How its text begins."},
+    {"scopes", FIELD_WORDS, AT(key_body, scopes), KEY_SCOPES},
+    {"created_at", FIELD_STRING, AT(key_body, created_at), .doc = "RFC 3339."},
+    {"rotated_at", FIELD_STRING, AT(key_body, rotated_at), .doc = "When its text was made."},
+    {"expires_at", FIELD_STRING, AT(key_body, expires_at), FIELD_NULLABLE, KEY_EXPIRY},
+    {"last_used_at", FIELD_STRING, AT(key_body, last_used_at), FIELD_NULLABLE,
+     .doc = "RFC 3339, a minute early at most after a restart; null: never."},
+    {"key", FIELD_STRING, AT(key_body, key), FIELD_OPTIONAL,
+     .doc = "Its text, for Authorization: Bearer; only in the reply that makes it."},
+    {0},
+};
+SHAPE(key_shape, "A key.", key_body, key_rows);
+
+static const struct field key_page_rows[] = {
+    {"items", FIELD_LIST, AT(page_body, items), .shape = &key_shape, .doc = "Keys, by id."},
+    {"next_page_token", FIELD_STRING, AT(page_body, next_page_token),
+     .doc = "\"\" on the last page."},
+    {0},
+};
+SHAPE(key_page_shape, "A page of keys.", page_body, key_page_rows);

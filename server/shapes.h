@@ -90,6 +90,18 @@ struct update_in {
     double loss;
 };
 
+struct key_new { /* or changed */
+    struct field_seen seen;
+    const char *name, *expires_at;
+    uint64_t scopes;
+};
+
+struct key_body {
+    struct field_seen seen;
+    const char *id, *name, *prefix, *created_at, *rotated_at, *expires_at, *last_used_at, *key;
+    uint64_t scopes;
+};
+
 extern const struct shape update_in_shape;
 
 #endif

@@ -4,8 +4,11 @@
 #include "fault.h"
 #include "store_query.h"
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 const char *const durability_words[] = {"strict", "relaxed", "memory", NULL};
 
@@ -31,6 +34,12 @@ static void init_lock(struct store *store)
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&store->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
+}
+
+bool store_make_dir(const char *dir, dsc_err *err)
+{
+    return mkdir(dir, 0700) == 0 || errno == EEXIST ||
+           dsc_fail(err, FAULT_INTERNAL, "--data", "cannot create %.80s: %s", dir, strerror(errno));
 }
 
 bool store_open(struct store **out, const char *dir, dsc_err *err)

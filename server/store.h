@@ -1,4 +1,5 @@
-/* store.h -- the small database: optimizers, versions, sessions; nothing here changes with a step
+/* store.h -- the small database: optimizers, versions, sessions, keys; nothing here changes with a
+ * step
  *
  * One connection under one lock: rows are small, callers are threads that may wait for a disk
  * (never the network thread). Every writing call is one transaction and is durable when it returns.
@@ -18,7 +19,10 @@ struct store;
 enum durability { DURABILITY_STRICT, DURABILITY_RELAXED, DURABILITY_MEMORY };
 extern const char *const durability_words[]; /* "strict", "relaxed", "memory", NULL */
 
-/* Open DIR/descent.db (making DIR and it), applying migrations/small. FAULT_INTERNAL with a
+/* Make DIR, for its owner only, unless it is there. FAULT_INTERNAL. */
+bool store_make_dir(const char *dir, dsc_err *err) DSC_MUST_CHECK;
+
+/* Open DIR/descent.db (making it), applying migrations/small. FAULT_INTERNAL with a
  * sentence; a database newer than this program is refused. */
 bool store_open(struct store **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
@@ -96,5 +100,26 @@ bool store_session_find(struct store *store, const char *id, struct session_row 
 bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out,
                         size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
+
+/* Keys, in order of id. A key's text is not here, only its hash. */
+struct key_row {
+    const char *id;   /* 16 hexadecimal digits */
+    const char *name; /* unique */
+    const char *scopes, *hash;
+    int64_t created_at, rotated_at, expires_at, last_used_at; /* 0: never */
+};
+
+/* FAULT_ALREADY_EXISTS when the name is taken, FAULT_QUOTA_EXCEEDED beyond LIMIT_KEYS. */
+bool store_key_insert(struct store *store, const struct key_row *row, dsc_err *err) DSC_MUST_CHECK;
+bool store_key_find(struct store *store, const char *id, struct key_row *out, dsc_arena *arena,
+                    dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
+bool store_key_list(struct store *store, const char *after, size_t max, struct key_row **out,
+                    size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+bool store_key_count(struct store *store, int64_t *count, dsc_err *err) DSC_MUST_CHECK;
+/* Everything but id, created_at and last_used_at. FAULT_NOT_FOUND, FAULT_ALREADY_EXISTS. */
+bool store_key_update(struct store *store, const struct key_row *row, dsc_err *err) DSC_MUST_CHECK;
+bool store_key_touch(struct store *store, const char *id, int64_t last_used_at,
+                     dsc_err *err) DSC_MUST_CHECK; /* a key that is gone is no failure */
+bool store_key_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
 
 #endif

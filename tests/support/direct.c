@@ -152,7 +152,9 @@ bool direct_open(struct direct *direct, dsc_err *err)
                                                   .journal = app->journal,
                                                   .registry = app->registry,
                                                   .memory_budget = (size_t)64 << 20},
-                         err);
+                         err) &&
+           keyring_open(&app->keyring,
+                        &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err);
 }
 
 void direct_close(struct direct *direct)
@@ -164,6 +166,7 @@ void direct_close(struct direct *direct)
     journal_close(direct->app.journal);
     sessions_close(direct->app.sessions);
     registry_close(direct->app.registry);
+    keyring_close(direct->app.keyring);
     store_close(direct->app.store);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", direct->dir, files[i]);

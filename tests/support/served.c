@@ -6,17 +6,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void run_server(const char *dir, int out)
+static void run_server(const struct served *served, int out)
 {
     const char *program = getenv("DESCENT_BIN");
+    const char *argv[32] = {"descent", "serve", "--listen", "127.0.0.1:0", "--data", served->dir};
+    int argc = 6;
 
     if (!program)
         program = "build/descent";
+    for (int i = 0; served->flags && served->flags[i] && argc < 31; i++)
+        argv[argc++] = served->flags[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* no server outlives its test */
     dup2(out, STDOUT_FILENO);
-    if (!freopen("/dev/null", "w", stderr))
+    if (!freopen(served->log ? served->log : "/dev/null", "a", stderr))
         _exit(126);
-    execl(program, program, "serve", "--listen", "127.0.0.1:0", "--data", dir, (char *)NULL);
+    execv(program, (char *const *)argv);
     _exit(127);
 }
 
@@ -33,7 +37,7 @@ bool served_start(struct served *served)
     if (pipe(pipes) != 0 || (served->pid = fork()) < 0)
         return false;
     if (served->pid == 0)
-        run_server(served->dir, pipes[1]);
+        run_server(served, pipes[1]);
     close(pipes[1]);
     FILE *out = fdopen(pipes[0], "r");
     const char *colon = out && fgets(line, sizeof line, out) ? strrchr(line, ':') : NULL;
@@ -102,25 +106,42 @@ static size_t read_all(int fd, char *out, size_t size)
     return len;
 }
 
-int served_ask(const struct served *served, const char *method, const char *path, const char *body,
-               char *reply, size_t reply_size)
+int served_ask_whole(const struct served *served, const char *method, const char *path,
+                     const char *body, char *reply, size_t reply_size)
 {
-    char head[512], whole[16384];
+    char head[1024];
     int status = -1, fd = connect_to(served->port);
 
     reply[0] = '\0';
     if (fd < 0)
         return -1;
-    int len = snprintf(
-        head, sizeof head,
-        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
-        method, path, body ? "Content-Type: application/json\r\n" : "", body ? strlen(body) : 0);
+    int len = snprintf(head, sizeof head,
+                       "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       "%s%s%s%sContent-Length: %zu\r\n\r\n",
+                       method, path, served->key ? "Authorization: Bearer " : "",
+                       served->key ? served->key : "", served->key ? "\r\n" : "",
+                       body ? "Content-Type: application/json\r\n" : "", body ? strlen(body) : 0);
     if (send_all(fd, head, (size_t)len) && (!body || send_all(fd, body, strlen(body)))) {
-        read_all(fd, whole, sizeof whole);
-        const char *end = strstr(whole, "\r\n\r\n");
-        if (end && sscanf(whole, "HTTP/1.1 %d", &status) == 1)
-            snprintf(reply, reply_size, "%s", end + 4);
+        read_all(fd, reply, reply_size);
+        if (!strstr(reply, "\r\n\r\n") || sscanf(reply, "HTTP/1.1 %d", &status) != 1)
+            status = -1;
     }
     close(fd);
+    return status;
+}
+
+int served_ask(const struct served *served, const char *method, const char *path, const char *body,
+               char *reply, size_t reply_size)
+{
+    enum { HEADERS_MAX = 4096 };
+    char *whole = malloc(HEADERS_MAX + reply_size);
+    int status = -1;
+
+    reply[0] = '\0';
+    if (whole)
+        status = served_ask_whole(served, method, path, body, whole, HEADERS_MAX + reply_size);
+    if (status >= 0)
+        snprintf(reply, reply_size, "%s", strstr(whole, "\r\n\r\n") + 4);
+    free(whole);
     return status;
 }

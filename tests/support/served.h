@@ -18,7 +18,10 @@
 struct served {
     pid_t pid;
     int port;
-    char dir[64]; /* "" before the first start */
+    char dir[64];             /* "" before the first start */
+    const char *const *flags; /* more arguments of serve, NULL-terminated; or NULL */
+    const char *log;          /* the file that gets its stderr, at the end; NULL: nowhere */
+    const char *key;          /* sent with every request; or NULL */
 };
 
 /* Start, or start again on the same data. Returns when it listens. */
@@ -34,5 +37,9 @@ bool served_stop(struct served *served);
  * text. */
 int served_ask(const struct served *served, const char *method, const char *path, const char *body,
                char *reply, size_t reply_size);
+
+/* The same with the reply's headers and the empty line in front of its body. */
+int served_ask_whole(const struct served *served, const char *method, const char *path,
+                     const char *body, char *reply, size_t reply_size);
 
 #endif
