@@ -80,16 +80,16 @@ static void erased(struct record *record, const dsc_err *err)
     sem_post(&erasure->ready);
 }
 
-/* Erase what the journal has of a session and wait until that is durable. */
-static bool erase(struct journal *journal, const struct session *session, dsc_err *err)
+/* Erase what the journal has of a session and wait until that is as durable as asked. */
+static bool erase(struct journal *journal, int64_t seq, enum durability durability, dsc_err *err)
 {
     struct erasure erasure = {.record = {.kind = RECORD_ERASE,
-                                         .durability = session->durability,
-                                         .session = session->seq,
+                                         .durability = durability,
+                                         .session = seq,
                                          .chunk = -1,
                                          .done = erased}};
 
-    if (session->durability == DURABILITY_MEMORY)
+    if (durability == DURABILITY_MEMORY)
         return true;
     sem_init(&erasure.ready, 0, 0);
     const bool queued = journal_append(journal, &erasure.record);
@@ -119,7 +119,8 @@ bool session_reset(struct sessions *sessions, struct session *session, dsc_err *
 {
     if (!session_turn_wait(session, err))
         return false;
-    const bool ok = session_here(session, err) && erase(sessions->means.journal, session, err);
+    const bool ok = session_here(session, err) &&
+                    erase(sessions->means.journal, session->seq, session->durability, err);
     if (ok)
         start_over(session);
     session_turn_release(session, sessions->means.compute);
@@ -127,6 +128,29 @@ bool session_reset(struct sessions *sessions, struct session *session, dsc_err *
 }
 
 /* --- end --- */
+
+/* Erased for good, a relaxed session too: after that nobody looks for its rows again. */
+static bool erase_deleted(const struct session_means *means, int64_t seq, dsc_err *err)
+{
+    return erase(means->journal, seq, DURABILITY_STRICT, err) &&
+           store_erasure_done(means->store, seq, err);
+}
+
+/* What a crash between the two transactions of a deletion left. */
+static bool erase_left_over(const struct session_means *means, dsc_err *err)
+{
+    int64_t seq;
+
+    while (store_erasure_next(means->store, &seq, err)) {
+        if (seq == 0)
+            return true;
+        log_line(LOG_INFO, "session_erase", "erasing what a deleted session left (%lld)",
+                 (long long)seq);
+        if (!erase_deleted(means, seq, err))
+            return false;
+    }
+    return false;
+}
 
 /* The row goes first: from then on the session is gone, and what the journal still has of it is
  * only garbage, removed here or at the next start. */
@@ -136,7 +160,8 @@ static bool delete_in_turn(struct sessions *sessions, struct session *session, d
         return false;
     session->gone = true;
     session_table_remove(sessions, session);
-    if (!erase(sessions->means.journal, session, NULL))
+    if (session->durability != DURABILITY_MEMORY &&
+        !erase_deleted(&sessions->means, session->seq, NULL))
         log_line(LOG_WARN, "session_erase", "the journal of %s stays until the next start",
                  session->id);
     return true;
@@ -195,8 +220,9 @@ bool session_delete(struct sessions *sessions, const char *id, dsc_err *err)
 
 bool sessions_open(struct sessions **out, const struct session_means *means, dsc_err *err)
 {
+    if (!erase_left_over(means, err))
+        return false;
     struct sessions *const sessions = calloc(1, sizeof *sessions);
-
     if (!sessions)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the table of sessions");
     pthread_mutex_init(&sessions->lock, NULL);

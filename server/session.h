@@ -30,6 +30,7 @@ struct session_means {
     size_t memory_budget; /* bytes that sessions may hold in memory together */
 };
 
+/* Finishes the deletions that a crash cut short, then stands ready; nothing is loaded yet. */
 bool sessions_open(struct sessions **out, const struct session_means *means,
                    dsc_err *err) DSC_MUST_CHECK;
 void sessions_close(struct sessions *sessions); /* when no request is in flight; NULL is fine */

@@ -101,6 +101,11 @@ bool store_session_list(struct store *store, int64_t after, size_t max, struct s
                         size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
 
+/* A deleted session's rows in the bulk database are still to be erased: *seq is one such, or 0. A
+ * caller that has erased them says so. */
+bool store_erasure_next(struct store *store, int64_t *seq, dsc_err *err) DSC_MUST_CHECK;
+bool store_erasure_done(struct store *store, int64_t seq, dsc_err *err) DSC_MUST_CHECK;
+
 /* Keys, in order of id. A key's text is not here, only its hash. */
 struct key_row {
     const char *id;   /* 16 hexadecimal digits */

@@ -94,3 +94,19 @@ bool store_session_delete(struct store *store, const char *id, dsc_err *err)
     }
     return changed > 0 || query_not_found(err, "session", id);
 }
+
+bool store_erasure_next(struct store *store, int64_t *seq, dsc_err *err)
+{
+    struct query query = query_begin(store, "SELECT ifnull(min(session), 0) FROM erasure", NULL);
+
+    *seq = query_row(&query) ? query_int(&query, 0) : 0;
+    return query_end(&query, err);
+}
+
+bool store_erasure_done(struct store *store, int64_t seq, dsc_err *err)
+{
+    struct query query = query_begin(store, "DELETE FROM erasure WHERE session = ?", NULL);
+
+    query_bind_int(&query, seq);
+    return query_run(&query, NULL, err);
+}
