@@ -111,7 +111,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdes
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What tests/support/direct.c stands in for.
-DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads)
+DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads pool_waiting)
 $(BUILD)/tests/fuzz/fuzz_api: LDFLAGS += $(DIRECT_WRAP)
 $(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o
 

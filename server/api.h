@@ -12,6 +12,7 @@ handler livez_get, readyz_get, info_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
 handler version_post, version_list, version_get, version_delete, weights_get;
 handler session_post, session_list, session_get, session_remove, session_restart, session_update;
+handler metrics_get;
 handler key_post, key_list, key_get, key_patch, key_remove, key_rotate;
 
 #endif

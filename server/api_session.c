@@ -316,6 +316,16 @@ static bool answer_binary(struct update *update, size_t n, dsc_err *err)
     return true;
 }
 
+/* A replay is not computed, and a `memory` session not committed: 0 there. */
+static void count_phases(struct metrics *metrics, const struct session_step *step)
+{
+    metrics_observe(&metrics->phase[PHASE_QUEUE], step->queue_ns);
+    if (step->compute_ns)
+        metrics_observe(&metrics->phase[PHASE_COMPUTE], step->compute_ns);
+    if (step->persist_ns)
+        metrics_observe(&metrics->phase[PHASE_PERSIST], step->persist_ns);
+}
+
 static void update_done(struct session_step *step, const dsc_err *failure)
 {
     struct update *update = (struct update *)(void *)step; /* its first member */
@@ -324,6 +334,7 @@ static void update_done(struct session_step *step, const dsc_err *failure)
 
     if (!failure) {
         size_t n = session_n(update->session);
+        count_phases(call->app->metrics, step);
         reply_header(&call->reply, "Descent-Step", "%" PRIu64, step->next);
         reply_header(&call->reply, "Descent-Replayed", "%s", step->replayed ? "true" : "false");
         reply_header(&call->reply, "Server-Timing",

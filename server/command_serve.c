@@ -94,7 +94,8 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
 {
     app->kernel =
         strcmp(config->kernel, "auto") == 0 ? dsc_kernel_best() : dsc_kernel_find(config->kernel);
-    return probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
+    return metrics_open(&app->metrics, routes_count, err) &&
+           probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
            store_open(&app->store, config->data, err) &&
            journal_open(&app->journal, config->data, app->probe, err) &&
            registry_open(&app->registry, app->store, app->kernel, err) &&
@@ -143,6 +144,7 @@ static void app_close(struct app *app)
     keyring_close(app->keyring);
     store_close(app->store);
     probe_close(app->probe);
+    metrics_close(app->metrics);
 }
 
 static int wait_for_signal(const sigset_t *stop)

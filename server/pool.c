@@ -92,6 +92,14 @@ void pool_follow(struct pool *pool, struct task *task)
     (void)queued;
 }
 
+size_t pool_waiting(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    size_t waiting = pool->waiting;
+    pthread_mutex_unlock(&pool->lock);
+    return waiting;
+}
+
 int pool_threads(const struct pool *pool)
 {
     return pool->threads;

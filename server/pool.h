@@ -26,6 +26,9 @@ bool pool_submit(struct pool *pool, struct task *task) DSC_MUST_CHECK;
 /* Queue a task that follows from one already accepted: never refused, so that it is finished. */
 void pool_follow(struct pool *pool, struct task *task);
 
+/* Tasks that no thread has taken yet. */
+size_t pool_waiting(struct pool *pool);
+
 int pool_threads(const struct pool *pool);
 
 /* Run what is queued, then end the threads. NULL is fine. */

@@ -1,5 +1,6 @@
 #include "routes.h"
 #include "api.h"
+#include "clock.h"
 #include "fault.h"
 #include "jsontext.h"
 #include "limits.h"
@@ -18,6 +19,9 @@ const struct route routes[] = {
      .serve = readyz_get},
     {"GET", "/v1", SCOPE_ANY, "Name, version, limits, families", .out = &info_shape, .status = 200,
      .serve = info_get},
+
+    {"GET", "/metrics", SCOPE_METRICS_READ, "Counters for Prometheus", .status = 200,
+     .serve = metrics_get},
 
     {"POST", "/v1/optimizers", SCOPE_OPTIMIZERS_WRITE, "Create an optimizer", .body = ROUTE_JSON,
      .in = &optimizer_new_shape, .out = &optimizer_shape, .status = 201, .serve = optimizer_post},
@@ -203,15 +207,22 @@ static void reply_fault(struct call *call)
 
 /* --- the way through --- */
 
-static uint64_t now_ns(void)
+/* What a client only announced is not counted. */
+static void call_count(const struct call *call, uint64_t bytes_out, uint64_t ns)
 {
-    struct timespec ts;
+    const struct request *request = call->request;
+    struct metrics *metrics = call->app->metrics;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+    metrics_count(metrics, &(struct metrics_request) {
+                               .route = call->route ? (size_t)(call->route - routes) : routes_count,
+                               .status = call->reply.status,
+                               .bytes_in = request->body ? request->body->len : 0,
+                               .bytes_out = bytes_out,
+                               .ns = ns,
+                           });
 }
 
-static void call_log(const struct call *call, int status, uint64_t bytes_out)
+static void call_log(const struct call *call, int status, uint64_t bytes_out, uint64_t ns)
 {
     const struct request *request = call->request;
 
@@ -224,7 +235,7 @@ static void call_log(const struct call *call, int status, uint64_t bytes_out)
         .code = call->err.code ? fault_find(call->err.code)->word : NULL,
         .bytes_in = request->content_length,
         .bytes_out = bytes_out,
-        .microseconds = (now_ns() - request->began_ns) / 1000,
+        .microseconds = ns / 1000,
     });
 }
 
@@ -234,7 +245,11 @@ static void call_reply(struct call *call)
 {
     if (call->err.code)
         reply_fault(call);
-    call_log(call, call->reply.status, call->reply.body ? call->reply.body->len : 0);
+    const uint64_t bytes_out = call->reply.body ? call->reply.body->len : 0;
+    call->replied_ns = clock_ns();
+    const uint64_t ns = call->replied_ns - call->request->began_ns;
+    call_log(call, call->reply.status, bytes_out, ns);
+    call_count(call, bytes_out, ns);
     http_reply(call->request, &call->reply);
 }
 
@@ -418,6 +433,7 @@ bool route_begin(void *app_, struct request *request)
     call->app = app;
     call->request = request;
     request->app = call;
+    atomic_fetch_add(&app->metrics->in_flight, 1);
     dsc_arena_init(&call->arena, LIMIT_ARENA_BYTES);
     if (call_admit(call, &call->err))
         return true;
@@ -452,6 +468,9 @@ void route_done(void *app, struct request *request)
     (void)app;
     if (!call)
         return;
+    atomic_fetch_sub(&call->app->metrics->in_flight, 1);
+    if (call->route && call->route->deferred && call->replied_ns)
+        metrics_observe(&call->app->metrics->phase[PHASE_SEND], clock_ns() - call->replied_ns);
     if (call->own_free)
         call->own_free(call->own);
     dsc_arena_release(&call->arena);

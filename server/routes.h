@@ -9,6 +9,7 @@
 #include "field.h"
 #include "http.h"
 #include "key.h"
+#include "metrics.h"
 #include "pool.h"
 #include "registry.h"
 #include "scope.h"
@@ -24,6 +25,7 @@ struct app {
     struct sessions *sessions;
     struct pool *compute, *control;
     struct keyring *keyring;
+    struct metrics *metrics;
     struct probe *probe; /* NULL outside the crash test */
     const dsc_kernel *kernel;
     atomic_bool draining;
@@ -41,6 +43,7 @@ struct call {
     dsc_arena arena;
     float *work; /* the thread's scratch while a handler runs */
     struct reply reply;
+    uint64_t replied_ns; /* clock_ns when the gateway got the reply; 0 before */
     dsc_err err;
     void *own; /* a deferred handler's own state; freed with the call */
     void (*own_free)(void *own);

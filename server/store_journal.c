@@ -15,6 +15,7 @@
  *
  * Held to account by tests/unit/test_store_journal.c and the replay tests of tests/http. */
 #include "store_journal.h"
+#include "clock.h"
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
@@ -54,7 +55,7 @@ struct journal {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct record *first, *last;
-    size_t waiting, bytes;
+    struct journal_usage usage;
     bool closing;
 };
 
@@ -122,10 +123,35 @@ static bool run_sql(sqlite3 *db, const char *sql, dsc_err *err)
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || store_sql_fail(db, err);
 }
 
+/* Before anybody is answered, so that who was answered is counted. */
+static void count_commit(struct journal *journal, const struct record *batch, bool sync, bool ok,
+                         uint64_t began_ns)
+{
+    uint64_t records = 0;
+
+    for (; batch; batch = batch->next)
+        records++;
+    pthread_mutex_lock(&journal->lock);
+    journal->usage.commits[sync] += ok;
+    journal->usage.failures += !ok;
+    journal->usage.records += ok ? records : 0;
+    journal->usage.commit_ns += clock_ns() - began_ns;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+struct journal_usage journal_usage(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    struct journal_usage usage = journal->usage;
+    pthread_mutex_unlock(&journal->lock);
+    return usage;
+}
+
 /* One transaction for a batch that shares its durability, then everybody's answer. */
 static void commit_batch(struct journal *journal, struct record *batch, bool sync)
 {
     dsc_err err = {0};
+    const uint64_t began_ns = clock_ns();
     bool ok = run_sql(journal->writer,
                       sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", &err) &&
               run_sql(journal->writer, "BEGIN IMMEDIATE", &err) &&
@@ -133,6 +159,7 @@ static void commit_batch(struct journal *journal, struct record *batch, bool syn
 
     if (!ok && !sqlite3_get_autocommit(journal->writer))
         sqlite3_exec(journal->writer, "ROLLBACK", NULL, NULL, NULL);
+    count_commit(journal, batch, sync, ok, began_ns);
     for (struct record *next; batch; batch = next) {
         next = batch->next;
         probe_move(journal->probe, PROBE_COMMIT, PROBE_NONE);
@@ -166,7 +193,7 @@ static struct record *take_queue(struct journal *journal)
         pthread_cond_wait(&journal->wake, &journal->lock);
     struct record *queue = journal->first;
     journal->first = journal->last = NULL;
-    journal->waiting = journal->bytes = 0;
+    journal->usage.waiting = journal->usage.bytes = 0;
     pthread_mutex_unlock(&journal->lock);
     return queue;
 }
@@ -191,13 +218,14 @@ bool journal_append(struct journal *journal, struct record *record)
 
     record->next = NULL;
     pthread_mutex_lock(&journal->lock);
-    bool room = journal->waiting < LIMIT_JOURNAL_QUEUE &&
-                (journal->waiting == 0 || journal->bytes + bytes <= LIMIT_JOURNAL_BYTES);
+    bool room =
+        journal->usage.waiting < LIMIT_JOURNAL_QUEUE &&
+        (journal->usage.waiting == 0 || journal->usage.bytes + bytes <= LIMIT_JOURNAL_BYTES);
     if (room) {
         *(journal->last ? &journal->last->next : &journal->first) = record;
         journal->last = record;
-        journal->waiting++;
-        journal->bytes += bytes;
+        journal->usage.waiting++;
+        journal->usage.bytes += bytes;
         probe_move(journal->probe, PROBE_NONE, PROBE_COMMIT);
         pthread_cond_signal(&journal->wake);
     }

@@ -39,6 +39,14 @@ bool journal_open(struct journal **out, const char *dir, struct probe *probe,
                   dsc_err *err) DSC_MUST_CHECK;
 void journal_close(struct journal *journal); /* commits what waits; NULL is fine */
 
+/* What waits for the committer, and what it has done since the start. Any thread. */
+struct journal_usage {
+    size_t waiting, bytes; /* records, and what they pin */
+    uint64_t commits[2];   /* of relaxed ones, of strict ones */
+    uint64_t failures, records, commit_ns;
+};
+struct journal_usage journal_usage(struct journal *journal);
+
 /* Queue a record; false when the queue is full. */
 bool journal_append(struct journal *journal, struct record *record) DSC_MUST_CHECK;
 

@@ -23,6 +23,7 @@ void __wrap_http_reply(struct request *request, struct reply *reply);
 bool __wrap_pool_submit(struct pool *pool, struct task *task);
 void __wrap_pool_follow(struct pool *pool, struct task *task);
 int __wrap_pool_threads(const struct pool *pool);
+size_t __wrap_pool_waiting(struct pool *pool);
 
 /* --- the gateway --- */
 
@@ -74,6 +75,12 @@ void __wrap_pool_follow(struct pool *pool, struct task *task)
     assert(work);
     task->run(task, work);
     dsc_work_free(work);
+}
+
+size_t __wrap_pool_waiting(struct pool *pool)
+{
+    (void)pool;
+    return 0;
 }
 
 int __wrap_pool_threads(const struct pool *pool)
@@ -153,6 +160,7 @@ bool direct_open(struct direct *direct, dsc_err *err)
                                                   .registry = app->registry,
                                                   .memory_budget = (size_t)64 << 20},
                          err) &&
+           metrics_open(&app->metrics, routes_count, err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err);
 }
@@ -167,6 +175,7 @@ void direct_close(struct direct *direct)
     sessions_close(direct->app.sessions);
     registry_close(direct->app.registry);
     keyring_close(direct->app.keyring);
+    metrics_close(direct->app.metrics);
     store_close(direct->app.store);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", direct->dir, files[i]);

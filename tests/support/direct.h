@@ -2,8 +2,9 @@
  *
  * Stands in for http.c and pool.c so that a fuzzer or a test can hand a request to routes.c and
  * look at the reply: the program is linked with DIRECT_WRAP (Makefile), which turns calls of
- * http_header, http_query, http_reply, pool_submit, pool_follow and pool_threads into those here.
- * Everything else is the real thing, the journal's committer thread included. One thread at a time.
+ * http_header, http_query, http_reply, pool_submit, pool_follow, pool_threads and pool_waiting into
+ * those here. Everything else is the real thing, the journal's committer thread included. One
+ * thread at a time.
  */
 #ifndef DIRECT_H
 #define DIRECT_H
