@@ -233,17 +233,18 @@ static void read_length(struct request *request)
 }
 
 /* Answered before its body. A small one is read first (and forgotten), so that the connection can
- * go on; otherwise the answer goes out at once and the connection ends politely. */
+ * go on: the library ends every connection whose answer is queued in its first call, an empty body
+ * included. Otherwise the answer goes out at once and the connection ends politely. */
 static enum MHD_Result answer_early(struct exchange *exchange)
 {
     const struct request *const request = &exchange->request;
     const bool chunked = http_header(request, "Transfer-Encoding") != NULL;
     const bool small = request->content_length <= LIMIT_DRAIN_BYTES && !chunked;
 
-    if (small && request->content_length > 0)
+    if (small)
         return MHD_YES;
-    exchange->reply.close = !small;
-    exchange->linger = !small;
+    exchange->reply.close = true;
+    exchange->linger = true;
     return queue_reply(exchange);
 }
 
