@@ -234,12 +234,14 @@ static void read_length(struct request *request)
 
 /* Answered before its body. A small one is read first (and forgotten), so that the connection can
  * go on: the library ends every connection whose answer is queued in its first call, an empty body
- * included. Otherwise the answer goes out at once and the connection ends politely. */
+ * included. Otherwise the answer goes out at once and the connection ends politely; so it does
+ * where two lengths leave open which byte begins the next request. */
 static enum MHD_Result answer_early(struct exchange *exchange)
 {
     const struct request *const request = &exchange->request;
     const bool chunked = http_header(request, "Transfer-Encoding") != NULL;
-    const bool small = request->content_length <= LIMIT_DRAIN_BYTES && !chunked;
+    const bool small =
+        request->content_length <= LIMIT_DRAIN_BYTES && !chunked && !request->ambiguous_length;
 
     if (small)
         return MHD_YES;
