@@ -11,7 +11,9 @@
 /* (ln|g| / p, sign g) where |g| >= e^-p, else (-1, e^p g). */
 VEC_INLINE void log_sign(const dsc_lstm_input *input, vec g, dsc_real *log_out, dsc_real *sign_out)
 {
-    const vec size = vec_max(g, -g);
+    /* The sign is cleared, not chosen away: a maximum of 0 and -0 may be -0, which has no log_vec.
+     */
+    const vec size = vec_of_bits(vec_bits(g) & ~vec_bits(vec_set(-0.0f)));
     const vec_int large = size >= vec_set(input->threshold);
     const vec one = vec_select(g < vec_set(0), vec_set(-1.0f), vec_set(1.0f));
     const vec root = vec_set(input->root_scale);
