@@ -2,8 +2,9 @@
  *
  * A family turns gradients into updates. It owns nothing: every number it works on is handed to it,
  * its weights are one flat array described by phi_layout, and what it remembers of a coordinate is
- * a row of state_layout. Two consequences are relied on elsewhere: a run is saved by copying its
- * state array, and a step can fail only by producing a number that is not finite.
+ * a row of state_layout (a coupled family also remembers the numbers that all coordinates share).
+ * Two consequences are relied on elsewhere: a run is saved by copying its state, and a step can
+ * fail only by producing a number that is not finite.
  *
  * To add a family: one file family_<name>.c with one const dsc_family, one line in family.c, golden
  * vectors in tests/golden. The laws in tests/laws hold every row of the list to the same promises.
@@ -19,9 +20,9 @@
 
 struct dsc_model;
 
-/* One step for a range of coordinates: what comes in, what goes out, and the memory of exactly
- * these coordinates. A range begins at a multiple of DSC_BLOCK; it ends at one too, or at the
- * session's end. */
+/* One pass of a step for a range of coordinates: what comes in, what goes out, and the memory of
+ * exactly these coordinates. A range begins at a multiple of DSC_BLOCK; it ends at one too, or at
+ * the run's end. */
 typedef struct {
     uint64_t t;        /* steps taken before this one: 0 for the first */
     size_t n;          /* coordinates in the range                     */
@@ -29,7 +30,42 @@ typedef struct {
     float *update;     /* [n] out: to be ADDED to the parameters       */
     float *state;      /* blocked (state.h), in and out, 64-byte aligned */
     float *work;       /* [work_len(model)] scratch, 64-byte aligned   */
+
+    /* Of a coupled family only (0 and NULL else), whose spans are one tile each. */
+    int phase;            /* which pass, from 0                                              */
+    size_t begin;         /* the first coordinate of the range, in its run                   */
+    const double *shared; /* [shared_len] as the last join left it: of this step, or, in its */
+                          /* first pass, of the last step taken                              */
+    double *partial;      /* [partial_len] zero on entry; add to it                          */
 } dsc_span;
+
+/* Coordinates that report together: a fixed number, because the order of a sum decides its bits. A
+ * row of a hundred doubles for each costs a fifth of a byte a coordinate. */
+#define DSC_TILE ((size_t)64 * DSC_BLOCK)
+
+/* The passes that a step may have. */
+#define DSC_PHASES_MAX 8
+
+/* What a family declares whose coordinates depend on one another through sums over all of them.
+ * Its step is a number of passes over the coordinates, and between two passes a join on one
+ * thread: the join gets the sums of what the spans of the pass before have added to `partial`, and
+ * leaves what the spans of the next may read in `shared`.
+ *
+ * If it proposes, all passes but the last leave the state alone, the one before the last alone
+ * writes the update, and the last leaves the update alone: whether every number of the update is
+ * finite is then known while the step can still be given up. A family that does not must bound its
+ * update beforehand (update_bound). */
+typedef struct {
+    int (*phases)(const dsc_hyper *hyper); /* 2 to DSC_PHASES_MAX; 3 at least if it proposes */
+    bool proposes;
+    size_t (*partial_len)(const dsc_hyper *hyper);
+    size_t (*shared_len)(const dsc_hyper *hyper); /* zeros before the first step */
+
+    /* After pass `phase` of the step that follows t taken ones. shared comes as the join before
+     * left it: that of this step, or, after the first pass, the last one of the step before. */
+    void (*join)(const struct dsc_model *model, int phase, uint64_t t, const double *sum,
+                 double *shared);
+} dsc_coupled;
 
 typedef struct dsc_family {
     const char *name;   /* stored in databases and sent on the wire: never renamed */
@@ -61,9 +97,11 @@ typedef struct dsc_family {
      * computed it. */
     double (*update_bound)(const struct dsc_model *model, double grad_max);
 
-    /* update, state <- grad. Deterministic, the same bits for any split into ranges; touches only
-     * its arguments, never allocates. */
+    /* update, state <- grad; or one pass of that. Deterministic, the same bits for any split into
+     * ranges; touches only its arguments, never allocates. */
     void (*step)(const struct dsc_model *model, const dsc_span *span);
+
+    const dsc_coupled *coupled; /* NULL when every coordinate is stepped by itself */
 } dsc_family;
 
 extern const dsc_family dsc_family_sgd, dsc_family_adam, dsc_family_lstm;

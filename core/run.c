@@ -3,8 +3,11 @@
  * A run is its state array and a step counter. dsc_run_check is what keeps a promise: when it has
  * said yes, the step cannot fail. It scans the gradient once, for finiteness and for the largest
  * size, and asks the family for a bound; only where the bound is beyond the limit is the step
- * itself computed, block by block on copies of the state, to see. */
+ * itself computed, block by block on copies of the state, to see. A family that proposes computes
+ * its proposal, which reads the state and writes only drafts and scratch. */
 #include "run.h"
+
+#include "coupling.h"
 
 #include <assert.h>
 #include <math.h>
@@ -18,7 +21,8 @@ struct dsc_run {
     dsc_model *model; /* holds a count */
     size_t n, width;  /* coordinates; numbers kept of each */
     uint64_t steps;
-    float *state; /* [state_len] owned; never NULL */
+    float *state;          /* [state_len] owned; never NULL */
+    dsc_coupling coupling; /* its contents are scratch, all but what it keeps */
 };
 
 /* --- life --- */
@@ -45,14 +49,19 @@ bool dsc_run_new(dsc_run **out, dsc_model *model, size_t n, dsc_err *err)
     const size_t width = dsc_model_state_layout(model)->len;
     dsc_run *const run = calloc(1, sizeof *run);
     float *const state = state_new(n, width);
+    dsc_coupling coupling = {0};
 
     assert(n >= 1);
-    if (!run || !state) {
+    if (!run || !state || !dsc_coupling_init(&coupling, model, n)) {
         free(run);
         free(state);
         return dsc_fail(err, DSC_ENOMEM, NULL, "no memory for the state of %zu coordinates", n);
     }
-    *run = (dsc_run) {.model = dsc_model_hold(model), .n = n, .width = width, .state = state};
+    *run = (dsc_run) {.model = dsc_model_hold(model),
+                      .n = n,
+                      .width = width,
+                      .state = state,
+                      .coupling = coupling};
     dsc_run_reset(run);
     *out = run;
     return true;
@@ -63,6 +72,7 @@ void dsc_run_free(dsc_run *run)
     if (!run)
         return;
     dsc_model_drop(run->model);
+    dsc_coupling_release(&run->coupling);
     free(run->state);
     free(run);
 }
@@ -90,6 +100,7 @@ void dsc_run_reset(dsc_run *run)
         family->state_init(run->state, state_len(run), dsc_model_hyper(run->model));
     else
         memset(run->state, 0, state_len(run) * sizeof *run->state);
+    dsc_coupling_reset(&run->coupling);
     run->steps = 0;
 }
 
@@ -101,6 +112,96 @@ float *dsc_work_new(void)
 void dsc_work_free(float *work)
 {
     free(work);
+}
+
+/* --- the shape of a step --- */
+
+static const dsc_coupled *coupled(const dsc_run *run)
+{
+    return dsc_model_family(run->model)->coupled;
+}
+
+bool dsc_run_coupled(const dsc_run *run)
+{
+    return coupled(run) != NULL;
+}
+
+int dsc_run_phases(const dsc_run *run)
+{
+    return coupled(run) ? coupled(run)->phases(dsc_model_hyper(run->model)) : 1;
+}
+
+int dsc_run_proposal(const dsc_run *run)
+{
+    return coupled(run) && coupled(run)->proposes ? dsc_run_phases(run) - 1 : 0;
+}
+
+size_t dsc_run_grain(const dsc_run *run)
+{
+    return coupled(run) ? DSC_TILE : DSC_BLOCK;
+}
+
+/* --- one pass --- */
+
+/* One tile, which begins at coordinate c; grad and update are those of c. */
+static void step_tile(const dsc_run *run, uint64_t t, int phase, size_t c, const float *grad,
+                      float *update, float *work)
+{
+    const size_t left = run->n - c;
+    const dsc_span span = {.t = t,
+                           .n = left < DSC_TILE ? left : DSC_TILE,
+                           .grad = grad,
+                           .update = update,
+                           .state = run->state + c * run->width,
+                           .work = work,
+                           .phase = phase,
+                           .begin = c,
+                           .shared = dsc_coupling_shared(&run->coupling, phase),
+                           .partial = dsc_coupling_row(&run->coupling, c)};
+
+    dsc_model_family(run->model)->step(run->model, &span);
+}
+
+static void step_range(const dsc_run *run, uint64_t t, size_t begin, size_t end, const float *grad,
+                       float *update, float *work)
+{
+    const dsc_span span = {.t = t,
+                           .n = end - begin,
+                           .grad = grad,
+                           .update = update,
+                           .state = run->state + begin * run->width,
+                           .work = work};
+
+    if (begin < end)
+        dsc_model_family(run->model)->step(run->model, &span);
+}
+
+void dsc_run_phase(dsc_run *run, uint64_t t, int phase, size_t begin, size_t end, const float *grad,
+                   float *update, float *work)
+{
+    const size_t grain = dsc_run_grain(run);
+
+    assert(phase >= 0 && phase < dsc_run_phases(run));
+    assert(begin % grain == 0 && begin <= end && end <= run->n);
+    assert(end % grain == 0 || end == run->n);
+    if (!coupled(run))
+        step_range(run, t, begin, end, grad, update, work);
+    else
+        for (size_t c = begin; c < end; c += DSC_TILE)
+            step_tile(run, t, phase, c, grad + (c - begin), update + (c - begin), work);
+}
+
+void dsc_run_join(dsc_run *run, uint64_t t, int phase)
+{
+    assert(coupled(run) && phase >= 0 && phase < dsc_run_phases(run) - 1);
+    dsc_coupling_join(&run->coupling, run->model, t, phase);
+}
+
+void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const float *grad,
+                  float *update, float *work)
+{
+    assert(!coupled(run));
+    dsc_run_phase(run, t, 0, begin, end, grad, update, work);
 }
 
 /* --- may this gradient be taken? --- */
@@ -200,6 +301,55 @@ static bool fail_gradient(const float *grad, size_t n, dsc_err *err)
     return fail_at(err, "gradient", at, "is not a finite number");
 }
 
+/* The passes before the one that writes the update, each with its join: what is left is a draft. */
+static void propose(const dsc_run *run, const float *grad, float *work)
+{
+    for (int phase = 0; phase < dsc_run_proposal(run) - 1; phase++) {
+        for (size_t c = 0; c < run->n; c += DSC_TILE)
+            step_tile(run, run->steps, phase, c, grad + c, NULL, work);
+        dsc_coupling_join(&run->coupling, run->model, run->steps, phase);
+    }
+}
+
+/* The update of a proposal, tile by tile into scratch. */
+static bool probe_proposal(const dsc_run *run, const float *grad, double limit, float *work,
+                           dsc_err *err)
+{
+    const int last = dsc_run_proposal(run) - 1;
+
+    assert(DSC_TILE + dsc_model_work_len(run->model) <= DSC_WORK_MAX);
+    propose(run, grad, work);
+    for (size_t c = 0; c < run->n; c += DSC_TILE) {
+        const size_t left = run->n - c;
+
+        step_tile(run, run->steps, last, c, grad + c, work, work + DSC_TILE);
+        if (!check_updates(work, left < DSC_TILE ? left : DSC_TILE, c, limit, err))
+            return false;
+    }
+    return true;
+}
+
+bool dsc_run_check_gradient(const dsc_run *run, const float *grad, dsc_err *err)
+{
+    return isfinite(of_bits(largest_bits(grad, run->n))) || fail_gradient(grad, run->n, err);
+}
+
+bool dsc_run_check_update(const dsc_run *run, const float *update, double limit, dsc_err *err)
+{
+    return check_updates(update, run->n, 0, limit, err);
+}
+
+/* A coupled family that does not propose has nothing to try its step on. */
+static bool probe_any(const dsc_run *run, const float *grad, double limit, float *work,
+                      dsc_err *err)
+{
+    if (dsc_run_proposal(run) > 0)
+        return probe_proposal(run, grad, limit, work, err);
+    if (!coupled(run))
+        return probe(run, grad, limit, work, err);
+    return dsc_fail(err, DSC_ENUMERIC, "update[0]", "might not be within the limit");
+}
+
 bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *work, dsc_err *err)
 {
     const float grad_max = of_bits(largest_bits(grad, run->n));
@@ -208,29 +358,14 @@ bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *w
         return fail_gradient(grad, run->n, err);
     if (dsc_model_family(run->model)->update_bound(run->model, (double)grad_max) <= limit)
         return true;
-    return probe(run, grad, limit, work, err);
+    return probe_any(run, grad, limit, work, err);
 }
 
 /* --- the step --- */
 
-void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const float *grad,
-                  float *update, float *work)
-{
-    const dsc_span span = {.t = t,
-                           .n = end - begin,
-                           .grad = grad,
-                           .update = update,
-                           .state = run->state + begin * run->width,
-                           .work = work};
-
-    assert(begin % DSC_BLOCK == 0 && begin <= end && end <= run->n);
-    assert(end % DSC_BLOCK == 0 || end == run->n);
-    if (begin < end)
-        dsc_model_family(run->model)->step(run->model, &span);
-}
-
 void dsc_run_advance(dsc_run *run)
 {
+    dsc_coupling_keep(&run->coupling);
     run->steps++;
 }
 
@@ -240,7 +375,11 @@ bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work, d
 
     if (!dsc_run_check(run, grad, float_max, work, err))
         return false;
-    dsc_run_span(run, run->steps, 0, run->n, grad, update, work);
+    for (int phase = 0; phase < dsc_run_phases(run); phase++) {
+        if (phase > 0)
+            dsc_run_join(run, run->steps, phase - 1);
+        dsc_run_phase(run, run->steps, phase, 0, run->n, grad, update, work);
+    }
     dsc_run_advance(run);
     return true;
 }
@@ -253,6 +392,12 @@ float *dsc_run_state(dsc_run *run, size_t begin, size_t end, size_t *len)
     assert(end % DSC_BLOCK == 0 || end == run->n);
     *len = (end == run->n ? dsc_state_lanes(end) - begin : end - begin) * run->width;
     return run->state + begin * run->width;
+}
+
+double *dsc_run_shared(dsc_run *run, size_t *len)
+{
+    *len = run->coupling.shared_len;
+    return run->coupling.kept;
 }
 
 void dsc_run_set_steps(dsc_run *run, uint64_t steps)
