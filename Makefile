@@ -25,19 +25,22 @@ ARCH         := $(shell uname -m)
 KERNEL_ISAS  := plain $(if $(filter x86_64,$(ARCH)),v3 v4)
 FLAGS_plain  := -DDSC_KERNEL_PLAIN
 FLAGS_v3     := -DDSC_KERNEL_V3 -march=x86-64-v3 -O3
+FLAGS_double := -DDSC_KERNEL_DOUBLE -DDSC_REAL=double
 FLAGS_v4     := -DDSC_KERNEL_V4 -march=x86-64-v4 -mprefer-vector-width=512 -O3
 
-CORE_SOURCES   := $(filter-out core/lstm_kernel.c,$(wildcard core/*.c))
+KERNEL_SOURCES := core/lstm_kernel.c core/lstm.c
+CORE_SOURCES   := $(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))
 SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
 UNIT_SOURCES   := $(wildcard tests/unit/test_*.c tests/laws/test_*.c tests/golden/test_*.c)
 HTTP_SOURCES   := $(wildcard tests/http/test_*.c)
 
-CORE_OBJECTS   := $(CORE_SOURCES:%.c=$(BUILD)/%.o) $(KERNEL_ISAS:%=$(BUILD)/core/lstm_kernel_%.o)
+CORE_OBJECTS   := $(CORE_SOURCES:%.c=$(BUILD)/%.o) $(foreach isa,$(KERNEL_ISAS),$(KERNEL_SOURCES:%.c=$(BUILD)/%_$(isa).o))
 EMBED_OBJECT   := $(BUILD)/migrations/embedded.o
 SERVER_OBJECTS := $(SERVER_SOURCES:%.c=$(BUILD)/%.o) $(EMBED_OBJECT)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 UNIT_TESTS     := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 HTTP_TESTS     := $(HTTP_SOURCES:%.c=$(BUILD)/%)
+DOUBLE_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/double/*.c))
 CRASH_TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/*.c))
 
 # --- the two commands ---------------------------------------------------------------------------------------
@@ -81,7 +84,11 @@ $(BUILD)/libdescent.a: $(CORE_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/core/lstm_kernel_%.o: core/lstm_kernel.c
+$(KERNEL_ISAS:%=$(BUILD)/core/lstm_kernel_%.o): $(BUILD)/core/lstm_kernel_%.o: core/lstm_kernel.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_$*) -MMD -MP -c -o $@ $<
+
+$(KERNEL_ISAS:%=$(BUILD)/core/lstm_%.o): $(BUILD)/core/lstm_%.o: core/lstm.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_$*) -MMD -MP -c -o $@ $<
 
@@ -102,10 +109,20 @@ $(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 .PHONY: tests run-tests
-tests: $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
+tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+# What calculates in dsc_real, compiled for double: a float has too few digits to check gradients.
+DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c) $(wildcard core/problem*.c)
+DOUBLE_OBJECTS := $(DOUBLE_SOURCES:%.c=$(BUILD)/double/%.o)
+$(BUILD)/double/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_double) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/double/%: $(BUILD)/double/tests/double/%.o $(DOUBLE_OBJECTS) $(BUILD)/libdescent.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -116,7 +133,7 @@ $(BUILD)/tests/fuzz/fuzz_api: LDFLAGS += $(DIRECT_WRAP)
 $(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o
 
 run-tests:
-	@for t in $(UNIT_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
+	@for t in $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: sanitize
@@ -182,4 +199,4 @@ clean: ## remove what was built
 
 .PRECIOUS: $(BUILD)/%.o
 .SECONDARY:
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)

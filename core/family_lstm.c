@@ -8,6 +8,8 @@
  *
  * Source: Andrychowicz et al., Learning to learn by gradient descent by gradient descent (2016),
  * section 2.1 and appendix A. */
+#include "family_lstm.h"
+
 #include "family.h"
 #include "lstm_kernel.h"
 #include "model.h"
@@ -364,15 +366,26 @@ static dsc_lstm_input describe_input(const dsc_hyper *hyper)
     };
 }
 
-static void lstm_step(const dsc_model *model, const dsc_span *span)
+dsc_lstm_config dsc_lstm_config_of(const dsc_hyper *hyper)
 {
-    const dsc_hyper *const hyper = dsc_model_hyper(model);
-    const dsc_lstm_step step = {
+    return (dsc_lstm_config) {
         .hidden = hidden_of(hyper),
         .layers = (size_t)layers_of(hyper),
         .inputs = inputs_of(hyper),
         .input = describe_input(hyper),
         .output_scale = (float)hyper->value[OUTPUT_SCALE],
+    };
+}
+
+static void lstm_step(const dsc_model *model, const dsc_span *span)
+{
+    const dsc_lstm_config config = dsc_lstm_config_of(dsc_model_hyper(model));
+    const dsc_lstm_step step = {
+        .hidden = config.hidden,
+        .layers = config.layers,
+        .inputs = config.inputs,
+        .input = config.input,
+        .output_scale = config.output_scale,
         .packed = dsc_model_packed(model),
         .n = span->n,
         .grad = span->grad,

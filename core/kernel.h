@@ -8,13 +8,15 @@
 
 #include <stdbool.h>
 
-struct dsc_lstm_step; /* lstm_kernel.h */
+struct dsc_lstm_step;  /* lstm_kernel.h */
+struct dsc_lstm_maths; /* lstm.h        */
 
 typedef struct {
     const char *name;       /* "x86-64-v4", "x86-64-v3", "plain" */
     const char *arithmetic; /* "fma" or "nofma": equal words, equal bits */
     bool (*usable)(void);   /* does this processor have it?      */
     void (*lstm)(const struct dsc_lstm_step *step);
+    const struct dsc_lstm_maths *maths; /* of training */
 } dsc_kernel;
 
 /* Fastest first, NULL-terminated; "plain" is last and always usable. */

@@ -13,6 +13,7 @@
  * Measurements: design/performance.md, section 1. */
 #include "lstm_kernel.h"
 
+#include "lstm.h"
 #include "lstm_inputs.h"
 #include "vec.h"
 #include "vmath.h"
@@ -224,9 +225,9 @@ static bool usable(void)
 }
 
 #if defined(DSC_KERNEL_V4)
-const dsc_kernel dsc_kernel_v4 = {"x86-64-v4", "fma", usable, lstm_step};
+const dsc_kernel dsc_kernel_v4 = {"x86-64-v4", "fma", usable, lstm_step, &dsc_lstm_maths_v4};
 #elif defined(DSC_KERNEL_V3)
-const dsc_kernel dsc_kernel_v3 = {"x86-64-v3", "fma", usable, lstm_step};
+const dsc_kernel dsc_kernel_v3 = {"x86-64-v3", "fma", usable, lstm_step, &dsc_lstm_maths_v3};
 #else
-const dsc_kernel dsc_kernel_plain = {"plain", "fma", usable, lstm_step};
+const dsc_kernel dsc_kernel_plain = {"plain", "fma", usable, lstm_step, &dsc_lstm_maths_plain};
 #endif
