@@ -17,4 +17,9 @@
 #include "model.h"  /* family + hyper + weights, immutable   */
 #include "run.h"    /* one optimization in progress          */
 
+#include "problem.h" /* functions to minimise              */
+#include "crew.h"    /* threads that are lent to the core  */
+#include "train.h"   /* learning an optimizer              */
+#include "eval.h"    /* measuring one                      */
+
 #endif
