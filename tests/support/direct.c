@@ -59,7 +59,7 @@ void __wrap_http_reply(struct request *request, struct reply *reply)
     sem_post(&sent->answered);
 }
 
-/* --- the pools: a task runs where it is submitted --- */
+/* --- the pools: a task runs where it is submitted; such a pool is nothing but its scratch --- */
 
 bool __wrap_pool_submit(struct pool *pool, struct task *task)
 {
@@ -69,12 +69,7 @@ bool __wrap_pool_submit(struct pool *pool, struct task *task)
 
 void __wrap_pool_follow(struct pool *pool, struct task *task)
 {
-    float *const work = dsc_work_new();
-
-    (void)pool;
-    assert(work);
-    task->run(task, work);
-    dsc_work_free(work);
+    task->run(task, (float *)(void *)pool);
 }
 
 size_t __wrap_pool_waiting(struct pool *pool)
@@ -145,6 +140,9 @@ bool direct_open(struct direct *direct, dsc_err *err)
     struct app *const app = &direct->app;
 
     *direct = (struct direct) {.app = {.kernel = dsc_kernel_best()}};
+    app->compute = app->control = (struct pool *)(void *)dsc_work_new();
+    if (!app->compute)
+        return dsc_fail(err, DSC_ENOMEM, "", "no memory for scratch");
     snprintf(direct->dir, sizeof direct->dir, "%s/descent-direct-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(direct->dir)) {
@@ -158,6 +156,7 @@ bool direct_open(struct direct *direct, dsc_err *err)
                          &(struct session_means) {.store = app->store,
                                                   .journal = app->journal,
                                                   .registry = app->registry,
+                                                  .compute = app->compute,
                                                   .memory_budget = (size_t)64 << 20},
                          err) &&
            metrics_open(&app->metrics, routes_count, err) &&
@@ -177,6 +176,7 @@ void direct_close(struct direct *direct)
     keyring_close(direct->app.keyring);
     metrics_close(direct->app.metrics);
     store_close(direct->app.store);
+    dsc_work_free((float *)(void *)direct->app.compute);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", direct->dir, files[i]);
         unlink(path);
