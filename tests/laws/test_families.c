@@ -581,7 +581,12 @@ static void fenced_steps(dsc_model *model, size_t n, bool at_end)
     if (family->state_init)
         family->state_init(array[2], len[2], dsc_model_hyper(model));
     for (uint64_t t = 0; t < 2; t++) {
-        const dsc_span span = {t, n, array[0], array[1], array[2], array[3]};
+        const dsc_span span = {.t = t,
+                               .n = n,
+                               .grad = array[0],
+                               .update = array[1],
+                               .state = array[2],
+                               .work = array[3]};
 
         for (size_t c = 0; c < n; c++)
             array[0][c] = gradient(c, t);
