@@ -330,7 +330,8 @@ VEC_INLINE dsc_real dot(const dsc_real *a, const dsc_real *b, size_t lanes)
         for (size_t v = 0; v < DSC_LANES / VEC_LANES; v++)
             sum[v] =
                 vec_fma(vec_load(a + at + v * VEC_LANES), vec_load(b + at + v * VEC_LANES), sum[v]);
-    memcpy(part, sum, sizeof part);
+    for (size_t v = 0; v < DSC_LANES / VEC_LANES; v++)
+        vec_store(part + v * VEC_LANES, sum[v]);
     for (size_t lane = 0; lane < DSC_LANES; lane++)
         total += part[lane];
     return total;
