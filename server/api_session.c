@@ -27,17 +27,25 @@ static bool expired(const struct session_row *row)
     return row->ttl_seconds && (time(NULL) - row->created_at / 1000) >= row->ttl_seconds;
 }
 
+/* FAULT_NOT_FOUND when the session has left since its row was read. The model comes first: its
+ * version cannot leave before the session, which session_steps finds there or not. */
 static bool show_session(struct call *call, const struct session_row *row, struct session_body *out,
                          dsc_err *err)
 {
-    struct version_row version;
     dsc_model *model = NULL;
     uint64_t steps = 0;
+    dsc_err why = {0};
 
-    if (!session_steps(call->app->sessions, row, &steps, err) ||
-        !store_version_by_id(call->app->store, row->version_id, &version, &call->arena, err) ||
-        !registry_model(call->app->registry, row->version_id, &model, err))
+    if (!registry_model(call->app->registry, row->version_id, &model, &why)) {
+        if (why.code == FAULT_NOT_FOUND)
+            return dsc_fail(err, FAULT_NOT_FOUND, "", "there is no session %s", row->id);
+        *err = why;
         return false;
+    }
+    if (!session_steps(call->app->sessions, row, &steps, err)) {
+        dsc_model_drop(model);
+        return false;
+    }
     out->state_bytes =
         (int64_t)(dsc_model_state_len(model, (size_t)row->coordinates) * sizeof(float));
     dsc_model_drop(model);
@@ -120,12 +128,29 @@ bool session_get(struct call *call, const void *in, void *out_, dsc_err *err)
     return true;
 }
 
+/* The sessions of a page, but for those that leave meanwhile; *shown of them. */
+static bool show_page(struct call *call, const struct session_row *row, size_t count,
+                      struct session_body *item, size_t *shown, dsc_err *err)
+{
+    *shown = 0;
+    for (size_t i = 0; i < count; i++) {
+        dsc_err why = {0};
+        if (show_session(call, &row[i], &item[*shown], &why)) {
+            ++*shown;
+        } else if (why.code != FAULT_NOT_FOUND) {
+            *err = why;
+            return false;
+        }
+    }
+    return true;
+}
+
 bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
 {
     struct page_body *out = out_;
     struct session_row *row;
     const char *after;
-    size_t size, count;
+    size_t size, count, shown;
 
     (void)in;
     if (!call_page(call, &size, &after, err) ||
@@ -136,12 +161,11 @@ bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
     char *token = dsc_arena_take(&call->arena, 24, 1);
     if (!item || !token)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
-    for (size_t i = 0; i < count; i++)
-        if (!show_session(call, &row[i], &item[i], err))
-            return false;
+    if (!show_page(call, row, count, item, &shown, err))
+        return false;
     if (count == size)
         snprintf(token, 24, "%lld", (long long)row[count - 1].seq);
-    out->items = (struct field_list) {count, item};
+    out->items = (struct field_list) {shown, item};
     out->next_page_token = token;
     return true;
 }

@@ -324,6 +324,21 @@ bool session_load(struct sessions *sessions, const char *id, struct session **ou
     return dsc_fail(err, FAULT_SESSION_EXPIRED, "", "the session %.40s has expired", id);
 }
 
+/* What the journal says of a session counts only if its row is there afterwards: of one that was
+ * deleted in between the journal knows nothing, and nothing reads as step 0. */
+static bool stored_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,
+                         dsc_err *err)
+{
+    struct session_row there;
+    dsc_arena arena;
+
+    dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+    const bool ok = journal_steps(sessions->means.journal, row->seq, steps, err) &&
+                    store_session_find(sessions->means.store, row->id, &there, &arena, err);
+    dsc_arena_release(&arena);
+    return ok;
+}
+
 bool session_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,
                    dsc_err *err)
 {
@@ -337,5 +352,5 @@ bool session_steps(struct sessions *sessions, const struct session_row *row, uin
         pthread_mutex_unlock(&session->lock);
         session_drop(sessions, session);
     }
-    return known || journal_steps(sessions->means.journal, row->seq, steps, err);
+    return known || stored_steps(sessions, row, steps, err);
 }

@@ -3,13 +3,15 @@
  * After each refusal the list of sessions is what it was before. */
 #include "tests/support/client.h"
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
 
 #define SESSIONS "/v1/sessions"
 
-enum { MANY = 10000 };
+enum { MANY = 10000, CHURNERS = 3, LISTINGS = 200, BYSTANDERS = 100 };
 
 static struct served server;
 static struct client client;
@@ -322,6 +324,76 @@ static void test_delete(void **state)
     }
 }
 
+/* --- beside deletions --- */
+
+/* Makes and removes sessions, each with an optimizer of its own, until told to stop. */
+struct churner {
+    pthread_t thread;
+    int index;
+    atomic_bool stop;
+    int rounds, failures;
+};
+
+static void churn(struct churner *churner, const char *method, const char *path, const char *body,
+                  int status, char reply[4096])
+{
+    churner->failures += served_ask(&server, method, path, body, reply, 4096) != status;
+}
+
+static void churn_once(struct churner *churner)
+{
+    char name[64], path[160], body[256], reply[4096], id[64] = "";
+
+    (void)snprintf(name, sizeof name, "brief-%d", churner->index);
+    (void)snprintf(body, sizeof body, "{\"name\":\"%s\",\"family\":\"sgd\"}", name);
+    churn(churner, "POST", "/v1/optimizers", body, 201, reply);
+    (void)snprintf(body, sizeof body,
+                   "{\"optimizer\":\"%s\",\"coordinates\":1,\"durability\":\"%s\"}", name,
+                   churner->rounds % 2 ? "memory" : "relaxed");
+    churn(churner, "POST", SESSIONS, body, 201, reply);
+    const char *const found = strstr(reply, "ses_");
+    if (found)
+        (void)snprintf(id, sizeof id, "%.36s", found);
+    (void)snprintf(path, sizeof path, SESSIONS "/%s", id);
+    churn(churner, "DELETE", path, NULL, 204, reply);
+    (void)snprintf(path, sizeof path, "/v1/optimizers/%s", name);
+    churn(churner, "DELETE", path, NULL, 204, reply);
+    churner->rounds++;
+}
+
+static void *churn_on(void *arg)
+{
+    struct churner *const churner = arg;
+
+    while (!atomic_load(&churner->stop))
+        churn_once(churner);
+    return NULL;
+}
+
+/* A listing shows each session as it was or not at all: one that leaves, its optimizer with it,
+ * while the page is being made is no failure of the page, and never seems to be back at step 0. */
+static void test_listing_beside_deletions(void **state)
+{
+    struct churner churner[CHURNERS] = {{.index = 0}, {.index = 1}, {.index = 2}};
+
+    (void)state;
+    for (int i = 0; i < BYSTANDERS; i++)
+        json_decref(create("{\"optimizer\":\"sgd\",\"coordinates\":1,\"durability\":\"memory\"}"));
+    for (int i = 0; i < CHURNERS; i++)
+        assert_int_equal(pthread_create(&churner[i].thread, NULL, churn_on, &churner[i]), 0);
+    for (int i = 0; i < LISTINGS; i++) {
+        json_t *const page = client_json(&client, "GET", SESSIONS "?page_size=1000", NULL, 200);
+        assert_true(json_array_size(json_object_get(page, "items")) >= BYSTANDERS);
+        json_decref(page);
+    }
+    for (int i = 0; i < CHURNERS; i++) {
+        atomic_store(&churner[i].stop, true);
+        assert_int_equal(pthread_join(churner[i].thread, NULL), 0);
+        assert_int_equal(churner[i].failures, 0);
+        assert_true(churner[i].rounds > 0);
+    }
+}
+
 /* --- many --- */
 
 /* The number in the label of a session made by test_many. */
@@ -402,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_etag_and_reset),
         cmocka_unit_test(test_reset_forgets_the_answer),
         cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_listing_beside_deletions),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -509,6 +509,32 @@ static void test_deleted_is_gone(void **state)
     calm_release(&away.calm);
 }
 
+/* A row that was read before the deletion: nothing in the journal is not step 0. */
+static void test_steps_of_one_that_left(void **state)
+{
+    struct room *const room = *state;
+    struct subject subject;
+    struct session_row row;
+    uint64_t steps = 0;
+    dsc_arena arena;
+    dsc_err err = {0};
+
+    dsc_arena_init(&arena, 1 << 20);
+    subject_open(room, &subject, "adam", 30, DURABILITY_STRICT);
+    advance(room, &subject, 3);
+    assert_true(store_session_find(room->store, subject.id, &row, &arena, NULL));
+    assert_true(session_steps(room->sessions, &row, &steps, NULL)); /* in memory */
+    assert_int_equal(steps, 3);
+    room_reopen(room, BUDGET);
+    assert_true(session_steps(room->sessions, &row, &steps, NULL)); /* in the journal */
+    assert_int_equal(steps, 3);
+    assert_true(session_delete(room->sessions, subject.id, NULL));
+    assert_false(session_steps(room->sessions, &row, &steps, &err));
+    assert_int_equal(err.code, FAULT_NOT_FOUND);
+    dsc_arena_release(&arena);
+    calm_release(&subject.calm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +547,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_step_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_starts_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deleted_is_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_steps_of_one_that_left, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
