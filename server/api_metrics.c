@@ -108,6 +108,8 @@ static void write_service(struct metrics_text *text, struct app *app)
          (double)session.loaded},
         {"descent_sessions_evicted_total", "counter", "", "Idle sessions put away for memory.",
          (double)session.evicted},
+        {"descent_sessions_expired_total", "counter", "",
+         "Sessions removed a day after they expired.", (double)session.expired},
         {"descent_pool_queue_tasks", "gauge", "pool=\"compute\"", "Tasks that wait for a thread.",
          (double)pool_waiting(app->compute)},
         {"descent_pool_queue_tasks", "gauge", "pool=\"control\"", NULL,

@@ -22,11 +22,6 @@ static uint64_t null_bit(const struct shape *shape, const char *name)
     return 0;
 }
 
-static bool expired(const struct session_row *row)
-{
-    return row->ttl_seconds && (time(NULL) - row->created_at / 1000) >= row->ttl_seconds;
-}
-
 /* FAULT_NOT_FOUND when the session has left since its row was read. The model comes first: its
  * version cannot leave before the session, which session_steps finds there or not. */
 static bool show_session(struct call *call, const struct session_row *row, struct session_body *out,
@@ -34,6 +29,7 @@ static bool show_session(struct call *call, const struct session_row *row, struc
 {
     dsc_model *model = NULL;
     uint64_t steps = 0;
+    int64_t expires_at = 0;
     dsc_err why = {0};
 
     if (!registry_model(call->app->registry, row->version_id, &model, &why)) {
@@ -42,7 +38,8 @@ static bool show_session(struct call *call, const struct session_row *row, struc
         *err = why;
         return false;
     }
-    if (!session_steps(call->app->sessions, row, &steps, err)) {
+    if (!session_steps(call->app->sessions, row, &steps, err) ||
+        !session_expires_at(call->app->sessions, row, &expires_at, err)) {
         dsc_model_drop(model);
         return false;
     }
@@ -52,7 +49,7 @@ static bool show_session(struct call *call, const struct session_row *row, struc
     out->id = row->id;
     out->optimizer = row->optimizer;
     out->durability = durability_words[row->durability];
-    out->state = expired(row) ? "expired" : "active";
+    out->state = session_has_expired(call->app->sessions, expires_at) ? "expired" : "active";
     out->labels = row->labels ? row->labels : "{}";
     out->created_at = call_time(call, row->created_at);
     out->coordinates = row->coordinates;

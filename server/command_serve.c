@@ -102,8 +102,11 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
            pool_open(&app->compute, compute_threads(config), err) &&
            pool_open(&app->control, CONTROL_THREADS, err) &&
            sessions_open(&app->sessions,
-                         &(struct session_means) {app->store, app->journal, app->registry,
-                                                  app->compute, session_bytes(config)},
+                         &(struct session_means) {.store = app->store,
+                                                  .journal = app->journal,
+                                                  .registry = app->registry,
+                                                  .compute = app->compute,
+                                                  .memory_budget = session_bytes(config)},
                          err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {config->data, app->store, app->control,
@@ -147,12 +150,16 @@ static void app_close(struct app *app)
     metrics_close(app->metrics);
 }
 
-static int wait_for_signal(const sigset_t *stop)
+/* Meanwhile this thread, which has nothing else to do, removes expired sessions. */
+static int wait_for_signal(struct app *app, const sigset_t *stop)
 {
     int signal = 0;
 
-    while (sigwait(stop, &signal) != 0)
-        ;
+    while (signal <= 0) {
+        const bool more = sessions_sweep(app->sessions);
+        const struct timespec pause = {.tv_sec = more ? 0 : LIMIT_SWEEP_SECONDS};
+        signal = sigtimedwait(stop, NULL, &pause);
+    }
     return signal;
 }
 
@@ -165,7 +172,7 @@ static void listen_until_stopped(struct app *app, struct http *http, const char 
     printf("descent: listening on http://%s%s%s:%u\n", v6 ? "[" : "", host, v6 ? "]" : "",
            http_port(http));
     fflush(stdout);
-    log_line(LOG_INFO, "signal", "stopping on signal %d", wait_for_signal(stop));
+    log_line(LOG_INFO, "signal", "stopping on signal %d", wait_for_signal(app, stop));
     atomic_store(&app->draining, true);
     http_quiesce(http);
     http_stop(http);

@@ -66,8 +66,12 @@
 #define LIMIT_IDEMPOTENCY_BYTES   128
 #define LIMIT_IDEMPOTENCY_SECONDS (24 * 3600)
 
-/* An expired session can still be seen for a day; then it is removed. */
+/* An expired session can still be seen for a day; then it is removed. Removing is a few commits
+ * each, so a pass takes no more than this many, and the next one follows at once if there are more.
+ */
 #define LIMIT_EXPIRED_SECONDS (24 * 3600)
+#define LIMIT_SWEEP_SECONDS   60
+#define LIMIT_SWEEP_SESSIONS  32
 
 /* libmicrohttpd's memory for one connection; at 256 kB the request rate falls by half. */
 #define LIMIT_CONNECTION_BYTES (32u << 10)

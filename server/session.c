@@ -1,9 +1,8 @@
 /* session.c -- sessions begin, start over and end
  *
  * The rest of a session's life: session_table.c (in memory), session_turn.c (one at a time),
- * session_load.c (out of the journal), session_step.c (an update). */
+ * session_load.c (out of the journal), session_step.c (an update), session_expiry.c (unused). */
 #include "session_impl.h"
-#include "clock.h"
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
@@ -52,7 +51,7 @@ bool session_create(struct sessions *sessions, struct session_row *row, dsc_aren
     struct session *session = NULL;
 
     row->id = make_id(arena);
-    row->created_at = clock_ms();
+    row->created_at = row->used_at = session_now(sessions);
     if (!row->id)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
     return session_make(sessions, row, &session, err) && admit(sessions, session, row, err);
@@ -81,12 +80,14 @@ static void erased(struct record *record, const dsc_err *err)
 }
 
 /* Erase what the journal has of a session and wait until that is as durable as asked. */
-static bool erase(struct journal *journal, int64_t seq, enum durability durability, dsc_err *err)
+static bool erase(struct journal *journal, int64_t seq, enum durability durability, int64_t used_at,
+                  dsc_err *err)
 {
     struct erasure erasure = {.record = {.kind = RECORD_ERASE,
                                          .durability = durability,
                                          .session = seq,
                                          .chunk = -1,
+                                         .used_at = used_at,
                                          .done = erased}};
 
     if (durability == DURABILITY_MEMORY)
@@ -103,7 +104,7 @@ static bool erase(struct journal *journal, int64_t seq, enum durability durabili
     return erasure.err.code == DSC_OK;
 }
 
-static void start_over(struct session *session)
+static void start_over(struct session *session, int64_t used_at)
 {
     groups_reset(session->groups);
     memset(session->chunk_step, 0, sizeof session->chunk_step);
@@ -112,6 +113,7 @@ static void start_over(struct session *session)
     session->gradient = session->update = NULL;
     pthread_mutex_lock(&session->lock);
     session->steps = 0;
+    session->used_at = used_at;
     pthread_mutex_unlock(&session->lock);
 }
 
@@ -119,10 +121,11 @@ bool session_reset(struct sessions *sessions, struct session *session, dsc_err *
 {
     if (!session_turn_wait(session, err))
         return false;
+    const int64_t used_at = session_use(sessions, session);
     const bool ok = session_here(session, err) &&
-                    erase(sessions->means.journal, session->seq, session->durability, err);
+                    erase(sessions->means.journal, session->seq, session->durability, used_at, err);
     if (ok)
-        start_over(session);
+        start_over(session, used_at);
     session_turn_release(session, sessions->means.compute);
     return ok;
 }
@@ -132,7 +135,7 @@ bool session_reset(struct sessions *sessions, struct session *session, dsc_err *
 /* Erased for good, a relaxed session too: after that nobody looks for its rows again. */
 static bool erase_deleted(const struct session_means *means, int64_t seq, dsc_err *err)
 {
-    return erase(means->journal, seq, DURABILITY_STRICT, err) &&
+    return erase(means->journal, seq, DURABILITY_STRICT, 0, err) &&
            store_erasure_done(means->store, seq, err);
 }
 
@@ -190,7 +193,7 @@ static bool take_for_deletion(struct sessions *sessions, const struct session_ro
     return false;
 }
 
-static bool delete_row(struct sessions *sessions, const struct session_row *row, dsc_err *err)
+bool session_delete_row(struct sessions *sessions, const struct session_row *row, dsc_err *err)
 {
     struct session *session = NULL;
 
@@ -211,7 +214,7 @@ bool session_delete(struct sessions *sessions, const char *id, dsc_err *err)
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     const bool ok = store_session_find(sessions->means.store, id, &row, &arena, err) &&
-                    delete_row(sessions, &row, err);
+                    session_delete_row(sessions, &row, err);
     dsc_arena_release(&arena);
     return ok;
 }

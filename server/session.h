@@ -27,7 +27,8 @@ struct session_means {
     struct journal *journal;
     struct registry *registry;
     struct pool *compute;
-    size_t memory_budget; /* bytes that sessions may hold in memory together */
+    size_t memory_budget;    /* bytes that sessions may hold in memory together */
+    int64_t (*now_ms)(void); /* milliseconds since 1970; NULL: the machine's clock */
 };
 
 /* Finishes the deletions that a crash cut short, then stands ready; nothing is loaded yet. */
@@ -38,7 +39,7 @@ void sessions_close(struct sessions *sessions); /* when no request is in flight;
 /* How many are in memory, and their bytes. */
 struct session_usage {
     size_t count, bytes, bytes_budget;
-    uint64_t evicted, loaded; /* since the start */
+    uint64_t evicted, loaded, expired; /* since the start; expired are those removed */
 };
 struct session_usage sessions_usage(struct sessions *sessions);
 
@@ -62,6 +63,16 @@ size_t session_n(const struct session *session);
  * FAULT_NOT_FOUND when it has been deleted since its row was read. */
 bool session_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,
                    dsc_err *err) DSC_MUST_CHECK;
+
+/* When the session of a row expires or has expired: its ttl after it was created, took its last new
+ * step or was reset, whichever came last; in ms since 1970, 0: never. May read the journal. */
+bool session_expires_at(struct sessions *sessions, const struct session_row *row, int64_t *at,
+                        dsc_err *err) DSC_MUST_CHECK;
+bool session_has_expired(const struct sessions *sessions, int64_t expires_at);
+
+/* Remove sessions that expired a day ago, LIMIT_SWEEP_SESSIONS at most; true when there may be
+ * more. Waits for the disk; failures are logged, and the session's turn comes again. */
+bool sessions_sweep(struct sessions *sessions);
 
 /* A place in a session's line. */
 struct session_place {

@@ -17,7 +17,7 @@ _Static_assert(GROUPS_CHUNKS_MAX <= SESSION_PERIOD, "a step takes one chunk alon
 
 struct session {
     char id[40];
-    int64_t seq, expires_at; /* ms since 1970, 0: never */
+    int64_t seq, ttl_ms; /* 0: for ever */
     enum durability durability;
     size_t n, bytes; /* coordinates; what it takes of the memory budget */
 
@@ -34,7 +34,8 @@ struct session {
 
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t turn;
-    uint64_t steps; /* answered */
+    uint64_t steps;  /* answered */
+    int64_t used_at; /* ms since 1970: made, took its last new step, was reset */
     bool loaded, busy;
     size_t in_line;
     struct session_place *first, *last; /* waiting for their turn */
@@ -60,6 +61,7 @@ bool session_table_add(struct sessions *sessions, struct session *session, struc
 void session_table_remove(struct sessions *sessions, struct session *session);
 
 void session_table_count_load(struct sessions *sessions);
+void session_table_count_expired(struct sessions *sessions);
 
 void session_free(struct session *session); /* when nobody holds it; NULL is fine */
 
@@ -99,5 +101,26 @@ int64_t session_chunk_due(const struct session *session, uint64_t t);
 /* The step that gradients must be kept from when chunk `renewed` (or none: -1) is from before step
  * `step`. */
 uint64_t session_keep_from(const struct session *session, int64_t renewed, uint64_t step);
+
+/* --- session.c --- */
+
+/* Delete the session of a row; waits for its turn and the disk. FAULT_NOT_FOUND. */
+bool session_delete_row(struct sessions *sessions, const struct session_row *row,
+                        dsc_err *err) DSC_MUST_CHECK;
+
+/* --- session_expiry.c: not used for longer than its ttl --- */
+
+int64_t session_now(const struct sessions *sessions); /* ms since 1970 */
+
+/* When the session of a row that is not in memory was last used. May read the journal. */
+bool session_used_at(struct sessions *sessions, const struct session_row *row, int64_t *at,
+                     dsc_err *err) DSC_MUST_CHECK;
+
+/* What a record of the session's use says: now, or 0 when the session lives for ever. */
+int64_t session_use(const struct sessions *sessions, const struct session *session);
+
+/* Has the session in memory expired? FAULT_SESSION_EXPIRED. */
+bool session_check_expiry(const struct sessions *sessions, struct session *session,
+                          dsc_err *err) DSC_MUST_CHECK;
 
 #endif

@@ -13,7 +13,6 @@
  *
  * Held to account by tests/unit/test_session.c and tests/crash. */
 #include "session_impl.h"
-#include "clock.h"
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
@@ -240,10 +239,11 @@ bool session_make(struct sessions *sessions, const struct session_row *row, stru
     strncpy(session->id, row->id, sizeof session->id - 1);
     session->seq = row->seq;
     session->durability = row->durability;
-    session->expires_at = row->ttl_seconds ? row->created_at + row->ttl_seconds * 1000 : 0;
+    session->ttl_ms = row->ttl_seconds * 1000;
     session->n = (size_t)row->coordinates;
     session->busy = true;
-    if (!registry_model(sessions->means.registry, row->version_id, &model, err)) {
+    if (!session_used_at(sessions, row, &session->used_at, err) ||
+        !registry_model(sessions->means.registry, row->version_id, &model, err)) {
         session_free(session);
         return false;
     }
@@ -295,11 +295,6 @@ static bool load(struct sessions *sessions, const struct session_row *row, struc
     return false;
 }
 
-static bool expired(const struct session *session)
-{
-    return session->expires_at != 0 && clock_ms() >= session->expires_at;
-}
-
 bool session_load(struct sessions *sessions, const char *id, struct session **out, float *work,
                   dsc_err *err)
 {
@@ -317,11 +312,11 @@ bool session_load(struct sessions *sessions, const char *id, struct session **ou
         if (!ok)
             return false;
     }
-    if (!expired(*out))
+    if (session_check_expiry(sessions, *out, err))
         return true;
     session_drop(sessions, *out);
     *out = NULL;
-    return dsc_fail(err, FAULT_SESSION_EXPIRED, "", "the session %.40s has expired", id);
+    return false;
 }
 
 /* What the journal says of a session counts only if its row is there afterwards: of one that was

@@ -78,6 +78,7 @@ static void step_keep(struct session_step *step)
     groups_advance(session->groups);
     pthread_mutex_lock(&session->lock);
     session->steps++;
+    session->used_at = step->record.used_at;
     pthread_mutex_unlock(&session->lock);
 }
 
@@ -182,6 +183,7 @@ static bool record_prepare(struct session_step *step, dsc_err *err)
         .gradient = step->gradient->data,
         .gradient_bytes = step->gradient->len,
         .chunk = durable ? session_chunk_due(session, session->steps) : -1,
+        .used_at = session_use(step->sessions, session),
         .done = record_done,
     };
     record->keep_from = session_keep_from(session, record->chunk, session->steps);

@@ -191,6 +191,13 @@ void session_table_count_load(struct sessions *sessions)
     pthread_mutex_unlock(&sessions->lock);
 }
 
+void session_table_count_expired(struct sessions *sessions)
+{
+    pthread_mutex_lock(&sessions->lock);
+    sessions->usage.expired++;
+    pthread_mutex_unlock(&sessions->lock);
+}
+
 struct session_usage sessions_usage(struct sessions *sessions)
 {
     pthread_mutex_lock(&sessions->lock);

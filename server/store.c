@@ -20,8 +20,11 @@ static const char memory_tables[] =
     "CREATE TEMP TABLE memory_session (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL "
     "UNIQUE,"
     " version INTEGER NOT NULL, coordinates INTEGER NOT NULL, durability INTEGER NOT NULL,"
-    " labels TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL);"
+    " labels TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+    " used_at INTEGER NOT NULL);"
     "CREATE INDEX temp.memory_session_by_version ON memory_session (version);"
+    "CREATE INDEX temp.memory_session_by_expiry ON memory_session (used_at + ttl_seconds * 1000)"
+    " WHERE ttl_seconds > 0;"
     "INSERT INTO temp.sqlite_sequence (name, seq) VALUES ('memory_session', 4611686018427387904);"
     "CREATE TEMP VIEW any_session AS SELECT * FROM main.session UNION ALL SELECT * FROM "
     "memory_session;";

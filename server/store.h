@@ -57,9 +57,9 @@ struct session_row {
     const char *optimizer; /* "name:7" */
     int64_t coordinates;
     enum durability durability;
-    const char *labels;  /* JSON */
-    int64_t ttl_seconds; /* 0: none */
-    int64_t created_at;
+    const char *labels;          /* JSON */
+    int64_t ttl_seconds;         /* 0: none */
+    int64_t created_at, used_at; /* used_at is not later than the last use */
 };
 
 /* Insert an optimizer without versions; fills created_at. FAULT_ALREADY_EXISTS. */
@@ -100,6 +100,13 @@ bool store_session_find(struct store *store, const char *id, struct session_row 
 bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out,
                         size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
+/* Those whose ttl, as far as their rows know, was over at `then`: at most max, the longest first.
+ */
+bool store_session_unused(struct store *store, int64_t then, size_t max, struct session_row **out,
+                          size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+/* Tell a row when its session was last used. */
+bool store_session_used(struct store *store, const char *id, int64_t used_at,
+                        dsc_err *err) DSC_MUST_CHECK;
 
 /* A deleted session's rows in the bulk database are still to be erased: *seq is one such, or 0. A
  * caller that has erased them says so. */

@@ -26,16 +26,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PUT_GRADIENT, PUT_CHUNK, CUT_GRADIENTS, ERASE_GRADIENTS, ERASE_CHUNKS, WRITES };
+enum {
+    PUT_GRADIENT,
+    PUT_CHUNK,
+    PUT_USE,
+    CUT_GRADIENTS,
+    ERASE_GRADIENTS,
+    ERASE_CHUNKS,
+    ERASE_USE,
+    WRITES
+};
 
 static const char *const write_sql[WRITES] = {
     [PUT_GRADIENT] =
         "INSERT OR REPLACE INTO gradient (session, step, part, bytes) VALUES (?1, ?2, ?3, ?4)",
     [PUT_CHUNK] = "INSERT OR REPLACE INTO chunk (session, idx, part, step, bytes) VALUES (?1, ?5, "
                   "?3, ?2, ?4)",
+    [PUT_USE] = "INSERT OR REPLACE INTO last_use (session, at) VALUES (?1, ?2)",
     [CUT_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1 AND step < ?2",
     [ERASE_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1",
     [ERASE_CHUNKS] = "DELETE FROM chunk WHERE session = ?1",
+    [ERASE_USE] = "DELETE FROM last_use WHERE session = ?1",
 };
 
 /* As many as there are threads that load sessions. */
@@ -91,6 +102,13 @@ static bool write_parts(struct journal *journal, int which, const struct record 
     return true;
 }
 
+static bool write_use(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    int64_t key[3] = {record->session, record->used_at, 0};
+
+    return record->used_at == 0 || write_row(journal, PUT_USE, key, NULL, 0, err);
+}
+
 static bool write_step(struct journal *journal, const struct record *record, dsc_err *err)
 {
     int64_t cut[3] = {record->session, (int64_t)record->keep_from, 0};
@@ -99,7 +117,7 @@ static bool write_step(struct journal *journal, const struct record *record, dsc
                        err) &&
            (record->chunk < 0 ||
             write_parts(journal, PUT_CHUNK, record, record->state, record->state_bytes, err)) &&
-           write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err);
+           write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err) && write_use(journal, record, err);
 }
 
 static bool write_erase(struct journal *journal, const struct record *record, dsc_err *err)
@@ -107,7 +125,8 @@ static bool write_erase(struct journal *journal, const struct record *record, ds
     int64_t key[3] = {record->session, 0, 0};
 
     return write_row(journal, ERASE_GRADIENTS, key, NULL, 0, err) &&
-           write_row(journal, ERASE_CHUNKS, key, NULL, 0, err);
+           write_row(journal, ERASE_CHUNKS, key, NULL, 0, err) &&
+           write_row(journal, ERASE_USE, key, NULL, 0, err) && write_use(journal, record, err);
 }
 
 static bool write_all(struct journal *journal, struct record *batch, dsc_err *err)
@@ -306,6 +325,20 @@ bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, j
                 "SELECT step, step, part, bytes FROM gradient WHERE session = ?1 AND step = (SELECT"
                 " min(step) FROM gradient WHERE session = ?1 AND step >= ?2) ORDER BY part",
                 session, from, row, arg, err);
+}
+
+static bool take_used(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    (void)err;
+    *(int64_t *)arg = (int64_t)row->key;
+    return true;
+}
+
+bool journal_used(struct journal *journal, int64_t session, int64_t *at, dsc_err *err)
+{
+    *at = 0;
+    return walk(journal, "SELECT at, 0, 0, NULL FROM last_use WHERE session = ?1 AND at >= ?2",
+                session, 0, take_used, at, err);
 }
 
 static bool take_steps(void *arg, const struct journal_row *row, dsc_err *err)

@@ -29,7 +29,8 @@ struct record {
     int64_t chunk;     /* index of the chunk that travels along, or -1 */
     const void *state; /* its state from before the step, borrowed     */
     size_t state_bytes;
-    uint64_t keep_from;                                      /* gradients of earlier steps may go */
+    uint64_t keep_from; /* gradients of earlier steps may go */
+    int64_t used_at;    /* when this is, ms since 1970; 0: nobody will ask (journal_used) */
     void (*done)(struct record *record, const dsc_err *err); /* err is NULL on success */
     struct record *next;
 };
@@ -67,6 +68,10 @@ bool journal_chunks(struct journal *journal, int64_t session, journal_walk *row,
                     dsc_err *err) DSC_MUST_CHECK;
 bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, journal_walk *row,
                       void *arg, dsc_err *err) DSC_MUST_CHECK;
+
+/* When the session was last used, as its records say; 0 when none did. */
+bool journal_used(struct journal *journal, int64_t session, int64_t *at,
+                  dsc_err *err) DSC_MUST_CHECK;
 
 /* Steps answered so far: one more than the last gradient's, 0 when there is none. */
 bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps,

@@ -1,11 +1,11 @@
 #include "fault.h"
 #include "store_query.h"
 
-#define SESSION_SELECT                                                                             \
+#define SESSION_OF(table)                                                                          \
     "SELECT s.seq, s.id, s.version, o.name || ':' || v.number, s.coordinates, s.durability, "      \
-    "s.labels, s.ttl_seconds,"                                                                     \
-    " s.created_at FROM any_session s JOIN version v ON v.id = s.version JOIN optimizer o ON "     \
-    "o.id = v.optimizer "
+    "s.labels, s.ttl_seconds, s.created_at, s.used_at FROM " table                                 \
+    " s JOIN version v ON v.id = s.version JOIN optimizer o ON o.id = v.optimizer "
+#define SESSION_SELECT SESSION_OF("any_session")
 
 static void read_session(struct query *query, struct session_row *out)
 {
@@ -19,6 +19,7 @@ static void read_session(struct query *query, struct session_row *out)
         .labels = query_text(query, 6),
         .ttl_seconds = query_int(query, 7),
         .created_at = query_int(query, 8),
+        .used_at = query_int(query, 9),
     };
 }
 
@@ -28,12 +29,13 @@ bool store_session_insert(struct store *store, struct session_row *row, dsc_err 
     /* The select makes the pinned version's existence part of the statement. */
     struct query query = query_begin(
         store,
-        memory ? "INSERT INTO memory_session (id, version, coordinates, durability, labels, "
-                 "ttl_seconds, created_at)"
-                 " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM main.version WHERE id = ?2 RETURNING seq"
-               : "INSERT INTO session (id, version, coordinates, durability, labels, ttl_seconds, "
-                 "created_at)"
-                 " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM version WHERE id = ?2 RETURNING seq",
+        memory
+            ? "INSERT INTO memory_session (id, version, coordinates, durability, labels, "
+              "ttl_seconds, created_at, used_at)"
+              " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM main.version WHERE id = ?2 RETURNING seq"
+            : "INSERT INTO session (id, version, coordinates, durability, labels, ttl_seconds, "
+              "created_at, used_at)"
+              " SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM version WHERE id = ?2 RETURNING seq",
         NULL);
 
     query_bind_text(&query, row->id);
@@ -43,6 +45,7 @@ bool store_session_insert(struct store *store, struct session_row *row, dsc_err 
     query_bind_text(&query, row->labels);
     query_bind_int(&query, row->ttl_seconds);
     query_bind_int(&query, row->created_at);
+    query_bind_int(&query, row->used_at);
     bool found = query_row(&query);
     if (found) {
         row->seq = query_int(&query, 0);
@@ -88,6 +91,47 @@ bool store_session_delete(struct store *store, const char *id, dsc_err *err)
 
     for (int i = 0; i < 2 && changed == 0; i++) {
         struct query query = query_begin(store, sql[i], NULL);
+        query_bind_text(&query, id);
+        if (!query_run(&query, &changed, err))
+            return false;
+    }
+    return changed > 0 || query_not_found(err, "session", id);
+}
+
+/* A LIMIT for each table, so that no more is read however many are due. */
+#define UNUSED_OF(table)                                                                           \
+    "SELECT * FROM " table " WHERE ttl_seconds > 0 AND used_at + ttl_seconds * 1000 <= ?1 "        \
+    "ORDER BY used_at + ttl_seconds * 1000 LIMIT ?2"
+#define UNUSED                                                                                     \
+    "(SELECT * FROM (" UNUSED_OF("main.session") ") UNION ALL SELECT * FROM (" UNUSED_OF(          \
+        "memory_session") "))"
+
+bool store_session_unused(struct store *store, int64_t then, size_t max, struct session_row **out,
+                          size_t *count, dsc_arena *arena, dsc_err *err)
+{
+    static const char sql[] =
+        SESSION_OF(UNUSED) "ORDER BY s.used_at + s.ttl_seconds * 1000 LIMIT ?2";
+    struct query query = query_begin(store, sql, arena);
+
+    *count = 0;
+    *out = dsc_arena_take(arena, max, sizeof **out);
+    query_bind_int(&query, then);
+    query_bind_int(&query, (int64_t)max);
+    while (*out && query_row(&query))
+        read_session(&query, &(*out)[(*count)++]);
+    return query_end(&query, err) &&
+           (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the sessions"));
+}
+
+bool store_session_used(struct store *store, const char *id, int64_t used_at, dsc_err *err)
+{
+    static const char *const sql[] = {"UPDATE main.session SET used_at = ?1 WHERE id = ?2",
+                                      "UPDATE memory_session SET used_at = ?1 WHERE id = ?2"};
+    int changed = 0;
+
+    for (int i = 0; i < 2 && changed == 0; i++) {
+        struct query query = query_begin(store, sql[i], NULL);
+        query_bind_int(&query, used_at);
         query_bind_text(&query, id);
         if (!query_run(&query, &changed, err))
             return false;

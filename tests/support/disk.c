@@ -52,16 +52,27 @@ bool disk_sound(const char *dir)
     return file_sound(dir, "descent.db") && file_sound(dir, "bulk.db");
 }
 
-int64_t disk_number(const char *dir, const char *sql)
+/* Both, with bulk.db attached as bulk; NULL when it cannot. */
+static sqlite3 *open_both(const char *dir)
 {
     char attach[320];
     sqlite3 *db = open_quietly(dir, "descent.db");
+
+    snprintf(attach, sizeof attach, "ATTACH '%s/bulk.db' AS bulk", dir);
+    if (!db || sqlite3_exec(db, attach, NULL, NULL, NULL) == SQLITE_OK)
+        return db;
+    fprintf(stderr, "%s: %s\n", attach, sqlite3_errmsg(db));
+    sqlite3_close(db);
+    return NULL;
+}
+
+int64_t disk_number(const char *dir, const char *sql)
+{
+    sqlite3 *db = open_both(dir);
     sqlite3_stmt *stmt = NULL;
     int64_t number = -1;
 
-    snprintf(attach, sizeof attach, "ATTACH '%s/bulk.db' AS bulk", dir);
-    if (db && sqlite3_exec(db, attach, NULL, NULL, NULL) == SQLITE_OK &&
-        sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+    if (db && sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
         sqlite3_step(stmt) == SQLITE_ROW)
         number = sqlite3_column_int64(stmt, 0);
     else
@@ -69,4 +80,15 @@ int64_t disk_number(const char *dir, const char *sql)
     sqlite3_finalize(stmt);
     sqlite3_close(db);
     return number;
+}
+
+bool disk_change(const char *dir, const char *sql)
+{
+    sqlite3 *db = open_both(dir);
+    const bool ok = db && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+    return ok;
 }

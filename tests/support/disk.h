@@ -1,8 +1,8 @@
 /* disk.h -- what a dead server left in its data directory
  *
- * Opens the databases as SQLite would after the crash and leaves them as they were: nothing is
- * checkpointed, so that the server that starts next has to recover by itself. Only while no server
- * runs there. */
+ * Opens the databases as SQLite would after the crash and leaves them as they were, but for
+ * disk_change: nothing is checkpointed, so that the server that starts next has to recover by
+ * itself. Only while no server runs there. */
 #ifndef DISK_H
 #define DISK_H
 
@@ -16,5 +16,8 @@ bool disk_sound(const char *dir);
 /* The one number that `sql` selects with descent.db as main and bulk.db attached as bulk; -1 when
  * it cannot. */
 int64_t disk_number(const char *dir, const char *sql);
+
+/* Run statements on both, named as above; false when it cannot. */
+bool disk_change(const char *dir, const char *sql);
 
 #endif

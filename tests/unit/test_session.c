@@ -39,10 +39,13 @@ static void room_open(struct room *room, size_t budget)
     assert_true(journal_open(&room->journal, room->dir, NULL, NULL));
     assert_true(registry_open(&room->registry, room->store, dsc_kernel_best(), NULL));
     assert_true(pool_open(&room->compute, 3, NULL));
-    assert_true(sessions_open(
-        &room->sessions,
-        &(struct session_means) {room->store, room->journal, room->registry, room->compute, budget},
-        NULL));
+    assert_true(sessions_open(&room->sessions,
+                              &(struct session_means) {.store = room->store,
+                                                       .journal = room->journal,
+                                                       .registry = room->registry,
+                                                       .compute = room->compute,
+                                                       .memory_budget = budget},
+                              NULL));
 }
 
 static void room_close(struct room *room)
