@@ -13,14 +13,14 @@ PACKAGES_GOLDEN := python3-torch python3-numpy
 CC       := gcc
 BUILD    := build
 CFLAGS   := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -ffp-contract=off $(EXTRA_CFLAGS)
+            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -fno-trapping-math -ffp-contract=off $(EXTRA_CFLAGS)
 CPPFLAGS := -D_GNU_SOURCE -I.
 LDFLAGS  := $(EXTRA_LDFLAGS)
 LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lpthread -lm
 
 # --- what is built ------------------------------------------------------------------------------------------
 
-# The learned families' step is compiled once for each instruction set; the rest of the core once.
+# Steps are compiled once for each instruction set; the rest of the core once.
 ARCH         := $(shell uname -m)
 KERNEL_ISAS  := plain $(if $(filter x86_64,$(ARCH)),v3 v4)
 FLAGS_plain  := -DDSC_KERNEL_PLAIN
@@ -28,7 +28,7 @@ FLAGS_v3     := -DDSC_KERNEL_V3 -march=x86-64-v3 -O3
 FLAGS_double := -DDSC_KERNEL_DOUBLE -DDSC_REAL=double
 FLAGS_v4     := -DDSC_KERNEL_V4 -march=x86-64-v4 -mprefer-vector-width=512 -O3
 
-KERNEL_SOURCES := core/lstm_kernel.c core/lstm.c
+KERNEL_SOURCES := core/lstm_kernel.c core/lstm.c core/rule.c
 CORE_SOURCES   := $(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))
 SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
 UNIT_SOURCES   := $(wildcard tests/unit/test_*.c tests/laws/test_*.c tests/golden/test_*.c)
@@ -84,13 +84,13 @@ $(BUILD)/libdescent.a: $(CORE_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(KERNEL_ISAS:%=$(BUILD)/core/lstm_kernel_%.o): $(BUILD)/core/lstm_kernel_%.o: core/lstm_kernel.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_$*) -MMD -MP -c -o $@ $<
-
-$(KERNEL_ISAS:%=$(BUILD)/core/lstm_%.o): $(BUILD)/core/lstm_%.o: core/lstm.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_$*) -MMD -MP -c -o $@ $<
+# core/x.c -> core/x_plain.o, core/x_v3.o, ...
+define kernel_rule
+$(KERNEL_ISAS:%=$(BUILD)/$(1)_%.o): $(BUILD)/$(1)_%.o: $(1).c
+	@mkdir -p $$(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $$(FLAGS_$$*) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach source,$(KERNEL_SOURCES:%.c=%),$(eval $(call kernel_rule,$(source))))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

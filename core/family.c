@@ -6,7 +6,14 @@
 
 const dsc_family *const dsc_families[] = {
     &dsc_family_sgd,
+    &dsc_family_momentum,
+    &dsc_family_nag,
+    &dsc_family_rmsprop,
+    &dsc_family_adagrad,
     &dsc_family_adam,
+    &dsc_family_amsgrad,
+    &dsc_family_lion,
+    &dsc_family_rprop,
     &dsc_family_lstm,
     NULL,
 };

@@ -6,9 +6,19 @@
  * Two consequences are relied on elsewhere: a run is saved by copying its state, and a step can
  * fail only by producing a number that is not finite.
  *
- * To add a family: one file family_<name>.c with one const dsc_family, one line in family.c, golden
- * vectors in tests/golden. The laws in tests/laws hold every row of the list to the same promises.
- */
+ * To add a family, write
+ *
+ *     core/family_<name>.c             one const dsc_family; the equations and the source on top
+ *     core/family.h, core/family.c     its declaration, and its line in the one list
+ *     core/rule.h, core/rule.c         its loop, if it is a simple one (hand-designed families)
+ *     tests/golden/make_golden.py      its cases, against PyTorch or NumPy in float64; then
+ *                                      `make golden`, and a row of tolerances in test_golden.c
+ *     tests/laws/test_families.c       its rows of configs[], the extreme ones too
+ *     tests/http/test_families.c       its config as a client sees it (hand-designed families)
+ *     tests/unit/test_rule.c           (or test_family_<name>.c) what a person can check by hand
+ *
+ * Nothing else knows its name: server, files and API read the tables below. A family that is left
+ * out of the golden vectors, the laws or the HTTP test fails them. */
 #ifndef DSC_FAMILY_H
 #define DSC_FAMILY_H
 
@@ -26,7 +36,7 @@ struct dsc_model;
 typedef struct {
     uint64_t t;        /* steps taken before this one: 0 for the first */
     size_t n;          /* coordinates in the range                     */
-    const float *grad; /* [n] finite                                   */
+    const float *grad; /* [n] finite; does not overlap update          */
     float *update;     /* [n] out: to be ADDED to the parameters       */
     float *state;      /* blocked (state.h), in and out, 64-byte aligned */
     float *work;       /* [work_len(model)] scratch, 64-byte aligned   */
@@ -83,8 +93,8 @@ typedef struct dsc_family {
 
     /* What is kept of ONE coordinate: a tensor of rank 0 is one number, of rank 1 a row of them. */
     void (*state_layout)(dsc_layout *state, const dsc_hyper *hyper);
-    /* Fill a fresh state of `len` numbers; NULL means zeros. */
-    void (*state_init)(float *state, size_t len, const dsc_hyper *hyper);
+    /* Fill a fresh state of n coordinates (state.h), tail lanes included; NULL means zeros. */
+    void (*state_init)(float *state, size_t n, const dsc_hyper *hyper);
 
     /* The model's private form of phi, made once: transposed, padded, pre-scaled for the kernel.
      * Both NULL when there is nothing to prepare. */
@@ -92,10 +102,11 @@ typedef struct dsc_family {
     void (*pack)(float *packed, const float *phi, const dsc_hyper *hyper);
     size_t (*work_len)(const dsc_hyper *hyper); /* NULL means none; at most DSC_WORK_MAX */
 
-    /* A bound on |update| when every |grad| <= grad_max, valid for any state the family can reach;
-     * INFINITY when it cannot promise a finite one. It lets a server accept a step before it has
-     * computed it. */
-    double (*update_bound)(const struct dsc_model *model, double grad_max);
+    /* A bound on |update| when every |grad| <= grad_max, valid for any state the family can reach,
+     * or, if bound_reads_state, for any whose numbers are <= state_max (0 else); INFINITY when it
+     * cannot promise a finite one. It lets a server accept a step before it has computed it. */
+    double (*update_bound)(const struct dsc_model *model, double grad_max, double state_max);
+    bool bound_reads_state; /* costs a pass over the state, where a trial costs the whole step */
 
     /* update, state <- grad; or one pass of that. Deterministic, the same bits for any split into
      * ranges; touches only its arguments, never allocates. */
@@ -104,7 +115,9 @@ typedef struct dsc_family {
     const dsc_coupled *coupled; /* NULL when every coordinate is stepped by itself */
 } dsc_family;
 
-extern const dsc_family dsc_family_sgd, dsc_family_adam, dsc_family_lstm;
+extern const dsc_family dsc_family_sgd, dsc_family_momentum, dsc_family_nag, dsc_family_rmsprop,
+    dsc_family_adagrad, dsc_family_adam, dsc_family_amsgrad, dsc_family_lion, dsc_family_rprop,
+    dsc_family_lstm;
 
 /* Every family, NULL-terminated: the one list to extend. */
 extern const dsc_family *const dsc_families[];

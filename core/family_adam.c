@@ -8,7 +8,9 @@
  * m near FLT_MAX is divided before it is enlarged.
  *
  * Source: Kingma, Ba: Adam (2015), algorithm 1; the same numbers as torch.optim.Adam. */
-#include "family.h"
+#include "family_adam.h"
+
+#include "family_rows.h"
 #include "model.h"
 
 #include <float.h>
@@ -16,37 +18,13 @@
 
 enum { LEARNING_RATE, BETA1, BETA2, EPS };
 
-/* A beta that rounds to 1 in float would average nothing, and an eps that rounds to 0 would divide
- * 0 by 0 at a gradient of 0: hence the two limits that the paper does not have. */
-#define BETA_MAX 0.9999999
-#define EPS_MIN  1e-30
-
-static const dsc_hyper_spec hyper_spec[] = {
-    [LEARNING_RATE] = {.name = "learning_rate",
-                       .kind = DSC_HYPER_REAL,
-                       .min = 0,
-                       .max = 1e30,
-                       .initial = 0.001,
-                       .open = true,
-                       .doc = "The size of a step when gradients agree."},
-    [BETA1] = {.name = "beta1",
-               .kind = DSC_HYPER_REAL,
-               .min = 0,
-               .max = BETA_MAX,
-               .initial = 0.9,
-               .doc = "How much of the average gradient a step keeps; below 1."},
-    [BETA2] = {.name = "beta2",
-               .kind = DSC_HYPER_REAL,
-               .min = 0,
-               .max = BETA_MAX,
-               .initial = 0.999,
-               .doc = "How much of the average squared gradient a step keeps; below 1."},
-    [EPS] = {.name = "eps",
-             .kind = DSC_HYPER_REAL,
-             .min = EPS_MIN,
-             .max = 1,
-             .initial = 1e-8,
-             .doc = "Added to the root of the average square, so that it can divide."},
+const dsc_hyper_spec dsc_adam_rows[] = {
+    [LEARNING_RATE] = DSC_ROW_LEARNING_RATE(0.001, "The size of a step when gradients agree."),
+    [BETA1] =
+        DSC_ROW_SHARE("beta1", 0.9, "How much of the average gradient a step keeps; below 1."),
+    [BETA2] = DSC_ROW_SHARE("beta2", 0.999,
+                            "How much of the average squared gradient a step keeps; below 1."),
+    [EPS] = DSC_ROW_EPS(1e-8),
     {.name = NULL},
 };
 
@@ -65,7 +43,7 @@ static void adam_state_layout(dsc_layout *state, const dsc_hyper *hyper)
  * numbers, a few FLT_TRUE_MIN a step, can weigh no more than itself over eps. grad_max does not
  * matter: the step of Adam does not grow with the gradient. (A v that overflows to infinity only
  * makes the step 0.) */
-static double adam_update_bound(const dsc_model *model, double grad_max)
+double dsc_adam_update_bound(const dsc_model *model, double grad_max, double state_max)
 {
     const double *const value = dsc_model_hyper(model)->value;
     const double ulp = 4 * FLT_EPSILON, lost = 4 * (double)FLT_TRUE_MIN;
@@ -74,6 +52,7 @@ static double adam_update_bound(const dsc_model *model, double grad_max)
     double series, tiny;
 
     (void)grad_max;
+    (void)state_max;
     if (b1 * b1 >= b2 || b1 >= 1)
         return INFINITY;
     series = w1 / sqrt(w2 * (1 - b1 * b1 / b2));
@@ -81,60 +60,39 @@ static double adam_update_bound(const dsc_model *model, double grad_max)
     return value[LEARNING_RATE] / w1 * (series + tiny) * (1 + 1e-5);
 }
 
-/* The numbers of a step that are the same for every coordinate. */
-typedef struct {
-    float b1, w1, b2, w2, rate, root, eps;
-} adam_factors;
-
-static adam_factors adam_prepare(const double *value, uint64_t t)
+dsc_rule_step dsc_adam_prepare(const dsc_model *model, const dsc_span *span)
 {
-    const double steps = (double)t;
+    const double *const value = dsc_model_hyper(model)->value;
+    const double steps = (double)span->t + 1;
 
-    return (adam_factors) {
-        .b1 = (float)value[BETA1],
-        .w1 = (float)(1 - value[BETA1]),
-        .b2 = (float)value[BETA2],
-        .w2 = (float)(1 - value[BETA2]),
+    return (dsc_rule_step) {
+        .n = span->n,
+        .grad = span->grad,
+        .update = span->update,
+        .state = span->state,
         .rate = (float)(-value[LEARNING_RATE] / (1 - pow(value[BETA1], steps))),
+        .keep = (float)value[BETA1],
+        .add = (float)(1 - value[BETA1]),
+        .keep_sq = (float)value[BETA2],
+        .add_sq = (float)(1 - value[BETA2]),
         .root = (float)(1 / sqrt(1 - pow(value[BETA2], steps))),
         .eps = (float)value[EPS],
     };
 }
 
-static void adam_block(const adam_factors *f, const float *grad, float *update, float *m, float *v,
-                       size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const float g = grad[i];
-
-        m[i] = f->b1 * m[i] + f->w1 * g;
-        v[i] = f->b2 * v[i] + f->w2 * g * g;
-        update[i] = f->rate * (m[i] / (sqrtf(v[i]) * f->root + f->eps));
-    }
-}
-
 static void adam_step(const dsc_model *model, const dsc_span *span)
 {
-    const adam_factors factors = adam_prepare(dsc_model_hyper(model)->value, span->t + 1);
-    float *state = span->state;
+    const dsc_rule_step step = dsc_adam_prepare(model, span);
 
-    for (size_t c = 0; c < span->n;) {
-        const size_t lanes = dsc_state_block(c, span->n);
-        const size_t left = span->n - c;
-
-        adam_block(&factors, span->grad + c, span->update + c, state, state + lanes,
-                   left < lanes ? left : lanes);
-        state += 2 * lanes;
-        c += lanes;
-    }
+    dsc_model_kernel(model)->rules->adam(&step);
 }
 
 const dsc_family dsc_family_adam = {
     .name = "adam",
     .doc = "Adam: steps scaled by running averages of the gradient and of its square.",
     .source = "Kingma, Ba: Adam (2015), algorithm 1; betas and eps kept where float can hold them.",
-    .hyper = hyper_spec,
+    .hyper = dsc_adam_rows,
     .state_layout = adam_state_layout,
-    .update_bound = adam_update_bound,
+    .update_bound = dsc_adam_update_bound,
     .step = adam_step,
 };

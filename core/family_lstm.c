@@ -332,7 +332,7 @@ static double input_bound(const dsc_hyper *hyper, double grad_max)
 /* |h| <= 1 holds whatever the state, unless a sum inside the layers overflows and becomes NaN: then
  * nothing can be promised. Without layers the readout sees the inputs. The rounding of some hundred
  * additions is far below the last factor. */
-static double lstm_update_bound(const dsc_model *model, double grad_max)
+static double lstm_update_bound(const dsc_model *model, double grad_max, double state_max)
 {
     const double rounding = 1 + 1e-4, safe = (double)FLT_MAX / 2;
     const dsc_hyper *const hyper = dsc_model_hyper(model);
@@ -341,6 +341,7 @@ static double lstm_update_bound(const dsc_model *model, double grad_max)
     const double answer =
         (double)sizes[SIZE_BIAS] + (double)sizes[SIZE_READOUT] * (layers_of(hyper) ? 1 : most);
 
+    (void)state_max;
     if (!(most < safe && answer < safe && (double)sizes[SIZE_CELLS] * most < safe))
         return INFINITY;
     return answer * hyper->value[OUTPUT_SCALE] * rounding;

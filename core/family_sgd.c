@@ -1,21 +1,19 @@
 /* family_sgd.c -- gradient descent with a fixed step
  *
- * update = -learning_rate * grad. Nothing is remembered, so a run of it has no state at all. */
+ *     update = -learning_rate * grad
+ *
+ * Nothing is remembered, so a run of it has no state at all. */
 #include "family.h"
+#include "family_rows.h"
 #include "model.h"
+#include "rule.h"
+
+#include <float.h>
 
 enum { LEARNING_RATE };
 
-/* The range goes far beyond any useful step so that an update that overflows can be reached, and
- * refused, on purpose. */
 static const dsc_hyper_spec hyper_spec[] = {
-    [LEARNING_RATE] = {.name = "learning_rate",
-                       .kind = DSC_HYPER_REAL,
-                       .min = 0,
-                       .max = 1e30,
-                       .initial = 0.01,
-                       .open = true,
-                       .doc = "The step along the negative gradient."},
+    [LEARNING_RATE] = DSC_ROW_LEARNING_RATE(0.01, "The step along the negative gradient."),
     {.name = NULL},
 };
 
@@ -25,21 +23,26 @@ static void sgd_state_layout(dsc_layout *state, const dsc_hyper *hyper)
     (void)hyper;
 }
 
-static double sgd_update_bound(const dsc_model *model, double grad_max)
+static double sgd_update_bound(const dsc_model *model, double grad_max, double state_max)
 {
     const double rounding = 1 + 1e-6; /* of the rate and of the product, to float */
 
-    return dsc_model_hyper(model)->value[LEARNING_RATE] * grad_max * rounding;
+    (void)state_max;
+    return dsc_model_hyper(model)->value[LEARNING_RATE] * grad_max * rounding +
+           (double)FLT_TRUE_MIN;
 }
 
 static void sgd_step(const dsc_model *model, const dsc_span *span)
 {
-    const float rate = (float)-dsc_model_hyper(model)->value[LEARNING_RATE];
-    const float *const grad = span->grad;
-    float *const update = span->update;
+    const dsc_rule_step step = {
+        .n = span->n,
+        .grad = span->grad,
+        .update = span->update,
+        .state = span->state,
+        .rate = (float)-dsc_model_hyper(model)->value[LEARNING_RATE],
+    };
 
-    for (size_t i = 0; i < span->n; i++)
-        update[i] = rate * grad[i];
+    dsc_model_kernel(model)->rules->sgd(&step);
 }
 
 const dsc_family dsc_family_sgd = {

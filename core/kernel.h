@@ -1,4 +1,4 @@
-/* kernel.h -- which instruction set the learned families' steps run on
+/* kernel.h -- which instruction set the steps run on
  *
  * The same source is compiled once for each row; the best one the processor has is picked at run
  * time. All kernels with fused multiply-add ("fma") give the same bits, so a session may move
@@ -10,6 +10,7 @@
 
 struct dsc_lstm_step;  /* lstm_kernel.h */
 struct dsc_lstm_maths; /* lstm.h        */
+struct dsc_rules;      /* rule.h        */
 
 typedef struct {
     const char *name;       /* "x86-64-v4", "x86-64-v3", "plain" */
@@ -17,6 +18,7 @@ typedef struct {
     bool (*usable)(void);   /* does this processor have it?      */
     void (*lstm)(const struct dsc_lstm_step *step);
     const struct dsc_lstm_maths *maths; /* of training */
+    const struct dsc_rules *rules;      /* of the hand-designed families */
 } dsc_kernel;
 
 /* Fastest first, NULL-terminated; "plain" is last and always usable. */

@@ -15,6 +15,7 @@
 
 #include "lstm.h"
 #include "lstm_inputs.h"
+#include "rule.h"
 #include "vec.h"
 #include "vmath.h"
 
@@ -225,9 +226,12 @@ static bool usable(void)
 }
 
 #if defined(DSC_KERNEL_V4)
-const dsc_kernel dsc_kernel_v4 = {"x86-64-v4", "fma", usable, lstm_step, &dsc_lstm_maths_v4};
+const dsc_kernel dsc_kernel_v4 = {"x86-64-v4",        "fma",        usable, lstm_step,
+                                  &dsc_lstm_maths_v4, &dsc_rules_v4};
 #elif defined(DSC_KERNEL_V3)
-const dsc_kernel dsc_kernel_v3 = {"x86-64-v3", "fma", usable, lstm_step, &dsc_lstm_maths_v3};
+const dsc_kernel dsc_kernel_v3 = {"x86-64-v3",        "fma",        usable, lstm_step,
+                                  &dsc_lstm_maths_v3, &dsc_rules_v3};
 #else
-const dsc_kernel dsc_kernel_plain = {"plain", "fma", usable, lstm_step, &dsc_lstm_maths_plain};
+const dsc_kernel dsc_kernel_plain = {
+    "plain", "fma", usable, lstm_step, &dsc_lstm_maths_plain, &dsc_rules_plain};
 #endif

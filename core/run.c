@@ -2,12 +2,14 @@
  *
  * A run is its state array and a step counter. dsc_run_check is what keeps a promise: when it has
  * said yes, the step cannot fail. It scans the gradient once, for finiteness and for the largest
- * size, and asks the family for a bound; only where the bound is beyond the limit is the step
- * itself computed, block by block on copies of the state, to see. A family that proposes computes
- * its proposal, which reads the state and writes only drafts and scratch. */
+ * size, and asks the family for a bound (some want the state's largest number too); only where the
+ * bound is beyond the limit is the step itself computed, block by block on copies of the state, to
+ * see. A family that proposes computes its proposal, which reads the state and writes only drafts
+ * and scratch. */
 #include "run.h"
 
 #include "coupling.h"
+#include "rule.h"
 
 #include <assert.h>
 #include <math.h>
@@ -97,7 +99,7 @@ void dsc_run_reset(dsc_run *run)
     const dsc_family *const family = dsc_model_family(run->model);
 
     if (family->state_init)
-        family->state_init(run->state, state_len(run), dsc_model_hyper(run->model));
+        family->state_init(run->state, run->n, dsc_model_hyper(run->model));
     else
         memset(run->state, 0, state_len(run) * sizeof *run->state);
     dsc_coupling_reset(&run->coupling);
@@ -206,42 +208,9 @@ void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const floa
 
 /* --- may this gradient be taken? --- */
 
-/* The bits of a float without its sign, which order as sizes do: all that are not finite are above
- * FLT_MAX. Signed, because SSE2 compares no unsigned integers. */
-static int32_t size_bits(float x)
+static float largest(const dsc_run *run, const float *x, size_t n)
 {
-    int32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits & INT32_MAX;
-}
-
-/* One maximum per lane, in an inner loop of fixed length that the compiler turns into vectors. */
-static int32_t largest_bits(const float *x, size_t n)
-{
-    int32_t most[DSC_LANES] = {0}, result = 0;
-    size_t i = 0;
-
-    for (; n - i >= DSC_LANES; i += DSC_LANES) {
-        for (size_t lane = 0; lane < DSC_LANES; lane++) {
-            const int32_t bits = size_bits(x[i + lane]);
-
-            most[lane] = bits > most[lane] ? bits : most[lane];
-        }
-    }
-    for (size_t lane = 0; i < n; i++, lane++)
-        most[lane] = size_bits(x[i]) > most[lane] ? size_bits(x[i]) : most[lane];
-    for (size_t lane = 0; lane < DSC_LANES; lane++)
-        result = most[lane] > result ? most[lane] : result;
-    return result;
-}
-
-static float of_bits(int32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return dsc_model_kernel(run->model)->rules->largest(x, n);
 }
 
 static bool fail_at(dsc_err *err, const char *array, size_t at, const char *text)
@@ -253,9 +222,10 @@ static bool fail_at(dsc_err *err, const char *array, size_t at, const char *text
 }
 
 /* Every |x[i]| <= limit; else the first that is not is reported at begin + i. False for NaN. */
-static bool check_updates(const float *x, size_t n, size_t begin, double limit, dsc_err *err)
+static bool check_updates(const dsc_run *run, const float *x, size_t n, size_t begin, double limit,
+                          dsc_err *err)
 {
-    if ((double)of_bits(largest_bits(x, n)) <= limit)
+    if ((double)largest(run, x, n) <= limit)
         return true;
     for (size_t i = 0; i < n; i++)
         if (!(fabs((double)x[i]) <= limit))
@@ -280,7 +250,7 @@ static bool probe_block(const dsc_run *run, const float *grad, size_t c, double 
 
     memcpy(work, run->state + c * run->width, lanes * run->width * sizeof *work);
     dsc_model_family(run->model)->step(run->model, &span);
-    return check_updates(update, span.n, c, limit, err);
+    return check_updates(run, update, span.n, c, limit, err);
 }
 
 static bool probe(const dsc_run *run, const float *grad, double limit, float *work, dsc_err *err)
@@ -323,7 +293,7 @@ static bool probe_proposal(const dsc_run *run, const float *grad, double limit, 
         const size_t left = run->n - c;
 
         step_tile(run, run->steps, last, c, grad + c, work, work + DSC_TILE);
-        if (!check_updates(work, left < DSC_TILE ? left : DSC_TILE, c, limit, err))
+        if (!check_updates(run, work, left < DSC_TILE ? left : DSC_TILE, c, limit, err))
             return false;
     }
     return true;
@@ -331,12 +301,12 @@ static bool probe_proposal(const dsc_run *run, const float *grad, double limit, 
 
 bool dsc_run_check_gradient(const dsc_run *run, const float *grad, dsc_err *err)
 {
-    return isfinite(of_bits(largest_bits(grad, run->n))) || fail_gradient(grad, run->n, err);
+    return isfinite(largest(run, grad, run->n)) || fail_gradient(grad, run->n, err);
 }
 
 bool dsc_run_check_update(const dsc_run *run, const float *update, double limit, dsc_err *err)
 {
-    return check_updates(update, run->n, 0, limit, err);
+    return check_updates(run, update, run->n, 0, limit, err);
 }
 
 /* A coupled family that does not propose has nothing to try its step on. */
@@ -350,13 +320,22 @@ static bool probe_any(const dsc_run *run, const float *grad, double limit, float
     return dsc_fail(err, DSC_ENUMERIC, "update[0]", "might not be within the limit");
 }
 
+static double update_bound(const dsc_run *run, float grad_max)
+{
+    const dsc_family *const family = dsc_model_family(run->model);
+    const float state_max =
+        family->bound_reads_state ? largest(run, run->state, state_len(run)) : 0;
+
+    return family->update_bound(run->model, (double)grad_max, (double)state_max);
+}
+
 bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *work, dsc_err *err)
 {
-    const float grad_max = of_bits(largest_bits(grad, run->n));
+    const float grad_max = largest(run, grad, run->n);
 
     if (!isfinite(grad_max))
         return fail_gradient(grad, run->n, err);
-    if (dsc_model_family(run->model)->update_bound(run->model, (double)grad_max) <= limit)
+    if (update_bound(run, grad_max) <= limit)
         return true;
     return probe_any(run, grad, limit, work, err);
 }

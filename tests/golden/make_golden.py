@@ -72,6 +72,24 @@ def optim(cls, kept=(), **options):
     return Reference, {}
 
 
+def lion(rate, beta1, beta2):
+    """Algorithm 2 of Chen et al. 2023, without weight decay; torch has none."""
+
+    class Reference:
+        def __init__(self, n):
+            self.m = np.zeros(n)
+
+        def step(self, gradient):
+            update = -rate * np.sign(beta1 * self.m + (1 - beta1) * gradient)
+            self.m = beta2 * self.m + (1 - beta2) * gradient
+            return update
+
+        def state(self):
+            return self.m[:, None]
+
+    return Reference, {}
+
+
 def lstm(config, size=1.0, seed=0):
     """nn.LSTM + nn.Linear in float64, with float32 weights `size` times as large as PyTorch draws them."""
     hidden, layers = config["hidden_size"], config["layers"]
@@ -123,7 +141,7 @@ def lstm_case(name, hidden, layers, preprocessing, **more):
     return name, "lstm", config, lstm(config, size, len(name)), {"low": low, "high": high, "bare": bare}
 
 
-ADAM = ("exp_avg", "exp_avg_sq")
+ADAM, BUFFER, RPROP = ("exp_avg", "exp_avg_sq"), ("momentum_buffer",), ("prev", "step_size")
 
 # Each row: file name, family, config as our API takes it, reference, and how the gradients and the file differ from
 # `low` = -40 and `high` = 9 (their exponents: 1e-12 to 1e3) and `bare` = False (True: no metadata in the weights file).
@@ -134,6 +152,26 @@ CASES = [
      optim(torch.optim.Adam, ADAM, lr=0.3, betas=(0.5, 0.9), eps=1e-3), {}),
     ("adam_plain_mean", "adam", {"beta1": 0.0, "beta2": 0.99},
      optim(torch.optim.Adam, ADAM, betas=(0.0, 0.99)), {}),
+    ("momentum", "momentum", {}, optim(torch.optim.SGD, BUFFER, lr=0.01, momentum=0.9), {}),
+    ("momentum_heavy", "momentum", {"learning_rate": 0.5, "momentum": 0.99},
+     optim(torch.optim.SGD, BUFFER, lr=0.5, momentum=0.99), {}),
+    ("nag", "nag", {}, optim(torch.optim.SGD, BUFFER, lr=0.01, momentum=0.9, nesterov=True), {}),
+    ("nag_light", "nag", {"learning_rate": 2.0, "momentum": 0.3},
+     optim(torch.optim.SGD, BUFFER, lr=2.0, momentum=0.3, nesterov=True), {}),
+    ("rmsprop", "rmsprop", {}, optim(torch.optim.RMSprop, ("square_avg",)), {}),
+    ("rmsprop_fast", "rmsprop", {"learning_rate": 0.3, "alpha": 0.5, "eps": 1e-3},
+     optim(torch.optim.RMSprop, ("square_avg",), lr=0.3, alpha=0.5, eps=1e-3), {}),
+    ("adagrad", "adagrad", {}, optim(torch.optim.Adagrad, ("sum",)), {}),
+    ("adagrad_eps", "adagrad", {"learning_rate": 3.0, "eps": 0.1},
+     optim(torch.optim.Adagrad, ("sum",), lr=3.0, eps=0.1), {}),
+    ("amsgrad", "amsgrad", {}, optim(torch.optim.Adam, ADAM + ("max_exp_avg_sq",), amsgrad=True), {}),
+    ("amsgrad_fast", "amsgrad", {"learning_rate": 0.3, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
+     optim(torch.optim.Adam, ADAM + ("max_exp_avg_sq",), lr=0.3, betas=(0.5, 0.9), eps=1e-3, amsgrad=True), {}),
+    ("lion", "lion", {}, lion(1e-4, 0.9, 0.99), {}),
+    ("lion_fast", "lion", {"learning_rate": 0.25, "beta1": 0.5, "beta2": 0.75}, lion(0.25, 0.5, 0.75), {}),
+    ("rprop", "rprop", {}, optim(torch.optim.Rprop, RPROP), {}),
+    ("rprop_wide", "rprop", {"learning_rate": 1e-3, "eta_minus": 0.9, "eta_plus": 1.5, "step_min": 1e-9, "step_max": 1e3},
+     optim(torch.optim.Rprop, RPROP, lr=1e-3, etas=(0.9, 1.5), step_sizes=(1e-9, 1e3)), {}),
     lstm_case("lstm_linear", 20, 0, "none", input_scale=0.5, output_scale=3.0),
     lstm_case("lstm_linear_log", 20, 0, "log_sign", p=50.0),
     lstm_case("lstm_1x1", 1, 1, "none", high=2),

@@ -46,6 +46,23 @@ static const config configs[] = {
     {.family = "adam", .set = {{"beta1", NULL, 0}, {"eps", NULL, 1e-30}}},
     {.family = "adam", .set = {{"beta2", NULL, 0}}},                            /* no bound */
     {.family = "adam", .set = {{"beta1", NULL, 0.99}, {"beta2", NULL, 0.981}}}, /* hardly one */
+    {.family = "momentum"},
+    {.family = "momentum", .set = {{"learning_rate", NULL, 1e30}}},
+    {.family = "momentum", .set = {{"momentum", NULL, 0.9999999}}},
+    {.family = "nag"},
+    {.family = "nag", .set = {{"learning_rate", NULL, 1e30}, {"momentum", NULL, 0.9999999}}},
+    {.family = "rmsprop"},
+    {.family = "rmsprop", .set = {{"alpha", NULL, 0.9999999}, {"eps", NULL, 1e-30}}},
+    {.family = "rmsprop", .set = {{"alpha", NULL, 0}}}, /* no bound */
+    {.family = "adagrad"},
+    {.family = "adagrad", .set = {{"eps", NULL, 1e-30}}},
+    {.family = "amsgrad"},
+    {.family = "amsgrad", .set = {{"beta1", NULL, 0.99}, {"eps", NULL, 1e-30}}},
+    {.family = "lion"},
+    {.family = "lion", .set = {{"beta1", NULL, 0}, {"beta2", NULL, 0.9999999}}},
+    {.family = "rprop"},
+    {.family = "rprop", .set = {{"eta_plus", NULL, 1e6}, {"step_max", NULL, 1e30}}},
+    {.family = "rprop", .set = {{"learning_rate", NULL, 1e-50}, {"step_min", NULL, 1e-50}}},
     {.family = "lstm", .set = {LSTM(20, 2, "log_sign")}},
     {.family = "lstm", .set = {LSTM(20, 2, "none")}},
     {.family = "lstm", .set = {LSTM(20, 2, "log_sign")}, .weights = 30},
@@ -472,6 +489,18 @@ static float fill_adversary(bench *b, uint64_t t, float size)
     return most;
 }
 
+/* The largest |number| that a run remembers. */
+static double state_size(const bench *b)
+{
+    size_t len;
+    const float *const state = dsc_run_state(b->run, 0, b->n, &len);
+    float most = 0;
+
+    for (size_t i = 0; i < len; i++)
+        most = fmaxf(most, fabsf(state[i]));
+    return (double)most;
+}
+
 /* The largest |update| over bound of a run, whose gradients' sizes are `size` but now and then
  * another: what a family remembers may be larger than anything it is shown. A step beyond what a
  * float holds is refused, and then no finite bound may have been promised. */
@@ -483,7 +512,7 @@ static double bound_share(dsc_model *model, size_t n, float size, float other, u
     for (uint64_t t = 0; t < steps; t++) {
         const float now = other > 0 && t % 7 == 3 ? other : size;
         const double grad_max = (double)fill_adversary(&b, t, now);
-        const double bound = dsc_model_family(model)->update_bound(model, grad_max);
+        const double bound = dsc_model_family(model)->update_bound(model, grad_max, state_size(&b));
 
         assert_true(bound >= 0);
         if (!dsc_run_step(b.run, b.grad, b.update, b.work, NULL)) {
@@ -579,7 +608,7 @@ static void fenced_steps(dsc_model *model, size_t n, bool at_end)
         array[i] = fence_place(&fences[i], len[i], at_end);
     }
     if (family->state_init)
-        family->state_init(array[2], len[2], dsc_model_hyper(model));
+        family->state_init(array[2], n, dsc_model_hyper(model));
     for (uint64_t t = 0; t < 2; t++) {
         const dsc_span span = {.t = t,
                                .n = n,

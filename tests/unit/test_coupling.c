@@ -60,10 +60,11 @@ static void state_layout(dsc_layout *state, const dsc_hyper *hyper)
     dsc_layout_add(state, "sum", 0, 0, 0, 0);
 }
 
-static double no_bound(const dsc_model *model, double grad_max)
+static double no_bound(const dsc_model *model, double grad_max, double state_max)
 {
     (void)model;
     (void)grad_max;
+    (void)state_max;
     return INFINITY;
 }
 

@@ -116,7 +116,7 @@ static void test_probe_leaves_state(void **state)
     dsc_hyper_init(&hyper, dsc_family_adam.hyper);
     assert_true(dsc_hyper_set_number(&hyper, "beta2", 0.5, NULL));
     assert_true(dsc_model_new(&f.model, &dsc_family_adam, &hyper, NULL, NULL, NULL));
-    assert_true(isinf(dsc_family_adam.update_bound(f.model, 1)));
+    assert_true(isinf(dsc_family_adam.update_bound(f.model, 1, 0)));
     assert_true(dsc_run_new(&f.run, f.model, N, NULL));
     f.work = dsc_work_new();
     assert_true(dsc_run_step(f.run, f.grad, f.update, f.work, NULL));

@@ -1,0 +1,42 @@
+/* rule.h -- one step of a hand-designed family, as the kernels take it
+ *
+ * The family's file fills this in from a model and a span; rule.c, compiled once per instruction
+ * set, does the work. Everything is borrowed. What a rule computes from its numbers is written in
+ * its family's file; the state's rows come in the order of its state_layout. */
+#ifndef DSC_RULE_H
+#define DSC_RULE_H
+
+#include <stddef.h>
+
+/* The coordinates of a span, and the numbers that are the same for all of them; a rule reads those
+ * it knows. */
+typedef struct {
+    size_t n;
+    const float *grad; /* [n] does not overlap update */
+    float *update;     /* [n] */
+    float *state;      /* blocked, state.h */
+
+    float rate;              /* negative: the way down                */
+    double momentum;         /* what a velocity keeps                 */
+    float keep, add;         /* of the average of the gradient        */
+    float keep_sq, add_sq;   /* of the average of its square          */
+    float root, eps;         /* sqrt(average) * root + eps divides    */
+    double up, down;         /* factors of a step size, which lies... */
+    float smallest, largest; /* ...between these                      */
+} dsc_rule_step;
+
+typedef void dsc_rule(const dsc_rule_step *step);
+
+typedef struct dsc_rules {
+    dsc_rule *sgd, *momentum, *nag, *rmsprop, *adagrad, *adam, *amsgrad, *lion, *rprop;
+
+    /* The largest |x[i]|, [n]; not finite (NaN counts as more than infinity) when one is not. */
+    float (*largest)(const float *x, size_t n);
+} dsc_rules;
+
+extern const dsc_rules dsc_rules_plain;
+#ifdef __x86_64__
+extern const dsc_rules dsc_rules_v3, dsc_rules_v4;
+#endif
+
+#endif
