@@ -57,6 +57,7 @@ struct http {
     struct http_calls calls;
     struct probe *probe;
     struct peers *peers;
+    struct streams *streams;
     uint16_t port;
     pthread_mutex_t lock;
     pthread_cond_t idle;
@@ -113,18 +114,33 @@ static void release_body(void *body)
     buf_drop(body);
 }
 
+/* With the reply's body or stream, which is the response's then. */
+static struct MHD_Response *make_body(struct exchange *exchange)
+{
+    struct stream *const stream = exchange->reply.stream;
+    struct buf *const body = exchange->reply.body;
+    struct MHD_Response *response;
+
+    exchange->reply.stream = NULL;
+    if (stream)
+        return stream_response(exchange->http->streams, stream, exchange->connection,
+                               exchange->peer);
+    if (!body)
+        return MHD_create_response_from_buffer(0, (void *)(char[]) {""}, MHD_RESPMEM_MUST_COPY);
+    response = MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data,
+                                                                      release_body, body);
+    if (response)
+        exchange->reply.body = NULL;
+    return response;
+}
+
 static struct MHD_Response *make_response(struct exchange *exchange)
 {
-    struct reply *reply = &exchange->reply;
-    struct buf *body = reply->body;
-    struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data,
-                                                                      release_body, body)
-             : MHD_create_response_from_buffer(0, (void *)(char[]) {""}, MHD_RESPMEM_MUST_COPY);
+    struct reply *const reply = &exchange->reply;
+    struct MHD_Response *const response = make_body(exchange);
 
     if (!response)
         return NULL;
-    reply->body = NULL; /* the response's now */
     if (reply->content_type)
         MHD_add_response_header(response, "Content-Type", reply->content_type);
     for (int i = 0; i < reply->headers; i++)
@@ -155,6 +171,7 @@ void http_reply(struct request *request, struct reply *reply)
 
     exchange->reply = *reply;
     reply->body = NULL;
+    reply->stream = NULL;
     allow_body(exchange->peer, exchange->reply.body ? exchange->reply.body->len : 0);
     enter(exchange, ANSWERED);
     if (!suspended)
@@ -385,6 +402,7 @@ static void on_completed(void *http_, struct MHD_Connection *connection, void **
     enter(exchange, HEADERS);
     buf_drop(exchange->request.body);
     buf_drop(exchange->reply.body);
+    stream_lose(exchange->reply.stream);
     free(exchange->path);
     free(exchange);
     *own = NULL;
@@ -426,6 +444,7 @@ static unsigned connections_max(void)
 
 static void http_free(struct http *http)
 {
+    streams_close(http->streams);
     peers_close(http->peers);
     pthread_cond_destroy(&http->idle);
     pthread_mutex_destroy(&http->lock);
@@ -444,7 +463,8 @@ bool http_start(struct http **out, const struct http_options *options,
     pthread_cond_init(&http->idle, NULL);
     http->calls = *calls;
     http->probe = options->probe;
-    if (!parse_address(options, &address, err) || !peers_open(&http->peers, err)) {
+    if (!parse_address(options, &address, err) || !peers_open(&http->peers, err) ||
+        !streams_open(&http->streams, err)) {
         http_free(http);
         return false;
     }
@@ -502,6 +522,7 @@ void http_stop(struct http *http)
 {
     if (!http)
         return;
+    streams_end(http->streams);
     wait_until_idle(http);
     MHD_stop_daemon(http->daemon);
     http_free(http);

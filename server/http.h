@@ -12,6 +12,7 @@
 #include "core/descent.h"
 #include "limits.h"
 #include "probe.h"
+#include "stream.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ struct reply {
     int status;
     const char *content_type; /* NULL when there is no body */
     struct buf *body;         /* may be NULL */
+    struct stream *stream;    /* instead of body: comes piece by piece; its count is taken over */
     struct {
         const char *name; /* a constant */
         char value[192];
@@ -80,8 +82,8 @@ void http_reply(struct request *request, struct reply *reply);
 /* Append a header whose value is formatted; cut at its room. */
 void reply_header(struct reply *reply, const char *name, const char *fmt, ...) DSC_PRINTF(3, 4);
 
-/* Take no new connections; later http_stop waits until every request has been answered, then frees.
- */
+/* Take no new connections; later http_stop ends the streams, waits until every request has been
+ * answered, then frees. */
 void http_quiesce(struct http *http);
 void http_stop(struct http *http);
 

@@ -82,6 +82,11 @@
 #define LIMIT_BODY_SECONDS          10
 #define LIMIT_BODY_BYTES_PER_SECOND (1u << 20)
 
+/* What waits for one client of server-sent events: a page of them. Longer ones are read again from
+ * the database when it has taken these. It has so long to take a piece of them. */
+#define LIMIT_STREAM_BYTES   (64u << 10)
+#define LIMIT_STREAM_SECONDS 30
+
 /* How long a stopping server waits for clients to take their answers; its supervisor gives it more.
  */
 #define LIMIT_DRAINING_SECONDS 5
