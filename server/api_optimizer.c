@@ -122,7 +122,9 @@ static void show_version(struct call *call, const struct version_row *row, struc
     out->weights_count = row->weights_count;
     out->state_bytes_per_coordinate = state_bytes_per_coordinate(row);
     out->source = row->source;
-    out->metrics = "{}";
+    out->job = row->job[0] ? row->job : NULL;
+    out->parent = row->parent[0] ? row->parent : NULL;
+    out->metrics = row->metrics;
     out->created_at = call_time(call, row->created_at);
 }
 

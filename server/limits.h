@@ -82,6 +82,14 @@
 #define LIMIT_BODY_SECONDS          10
 #define LIMIT_BODY_BYTES_PER_SECOND (1u << 20)
 
+/* Jobs that wait or run: each is minutes to days of work. Those that are over stay until somebody
+ * deletes them. */
+#define LIMIT_JOBS_UNFINISHED 1000
+#define LIMIT_JOBS            1000000
+
+/* Events of one job; a progress is told once a second at most, so these are the last hours. */
+#define LIMIT_JOB_EVENTS 20000
+
 /* What waits for one client of server-sent events: a page of them. Longer ones are read again from
  * the database when it has taken these. It has so long to take a piece of them. */
 #define LIMIT_STREAM_BYTES   (64u << 10)

@@ -47,6 +47,8 @@ struct optimizer_row {
 struct version_row {
     int64_t id, optimizer_id, number;
     const char *optimizer, *family, *config, *sha256, *source;
+    const char *job, *parent,
+        *metrics; /* "", "", "{}" when it has none; so means NULL on insertion */
     int64_t size_bytes, weights_count, created_at;
 };
 

@@ -86,13 +86,15 @@ bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
         return false;
     if (builtin)
         return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "", "%s is built in", name);
-    struct query query =
-        query_begin(store,
-                    "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
-                    " JOIN any_session s ON s.version = v.id WHERE v.optimizer = optimizer.id)",
-                    NULL);
+    struct query query = query_begin(
+        store,
+        "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
+        " JOIN any_session s ON s.version = v.id WHERE v.optimizer = optimizer.id)"
+        " AND NOT EXISTS (SELECT 1 FROM version v JOIN job_version j ON j.version = v.id"
+        " WHERE v.optimizer = optimizer.id)"
+        " AND NOT EXISTS (SELECT 1 FROM job WHERE optimizer = optimizer.id AND state < 3)",
+        NULL);
     query_bind_text(&query, name);
     return query_run(&query, &changed, err) &&
-           (changed == 1 ||
-            dsc_fail(err, FAULT_IN_USE, "", "a session uses a version of %s", name));
+           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session or a job uses %s", name));
 }

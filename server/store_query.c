@@ -42,6 +42,11 @@ bool query_row(struct query *query)
     return query->rc == SQLITE_ROW;
 }
 
+bool query_null(struct query *query, int column)
+{
+    return sqlite3_column_type(query->stmt, column) == SQLITE_NULL;
+}
+
 int64_t query_int(struct query *query, int column)
 {
     return sqlite3_column_int64(query->stmt, column);

@@ -38,6 +38,7 @@ void query_bind_blob(struct query *query, const void *bytes, size_t len);
 bool query_row(struct query *query);
 
 /* A column of the row. A text that is NULL, or that the arena has no room for, is "". */
+bool query_null(struct query *query, int column);
 int64_t query_int(struct query *query, int column);
 double query_real(struct query *query, int column);
 const char *query_text(struct query *query, int column);

@@ -6,7 +6,8 @@
 #define VERSION_SELECT                                                                             \
     "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source, "         \
     "length(v.weights),"                                                                           \
-    " v.weights_count, v.created_at FROM version v JOIN optimizer o ON o.id = v.optimizer "
+    " v.weights_count, v.created_at, v.job, v.parent, v.metrics FROM version v JOIN optimizer o "  \
+    "ON o.id = v.optimizer "
 
 static void read_version(struct query *query, struct version_row *out)
 {
@@ -22,6 +23,9 @@ static void read_version(struct query *query, struct version_row *out)
         .size_bytes = query_int(query, 8),
         .weights_count = query_int(query, 9),
         .created_at = query_int(query, 10),
+        .job = query_text(query, 11),
+        .parent = query_text(query, 12),
+        .metrics = query_text(query, 13),
     };
 }
 
@@ -49,7 +53,9 @@ static bool insert(struct store *store, struct version_row *row, const struct bu
     struct query query =
         query_begin(store,
                     "INSERT INTO version (optimizer, number, config, sha256, source, weights_count,"
-                    " created_at, weights) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    " created_at, weights, job, parent, metrics)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ifnull(?9, ''), ifnull(?10, ''),"
+                    " ifnull(?11, '{}')) RETURNING id",
                     NULL);
 
     row->created_at = clock_ms();
@@ -61,6 +67,9 @@ static bool insert(struct store *store, struct version_row *row, const struct bu
     query_bind_int(&query, row->weights_count);
     query_bind_int(&query, row->created_at);
     query_bind_blob(&query, weights->data, weights->len);
+    query_bind_text(&query, row->job);
+    query_bind_text(&query, row->parent);
+    query_bind_text(&query, row->metrics);
     if (query_row(&query)) {
         row->id = query_int(&query, 0);
         query_row(&query);
@@ -161,12 +170,14 @@ bool store_version_delete(struct store *store, const char *optimizer, int64_t nu
         return false;
     if (builtin)
         return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "", "%s is built in", optimizer);
-    struct query query = query_begin(store,
-                                     "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 "
-                                     "FROM any_session WHERE version = ?1)",
-                                     NULL);
+    struct query query =
+        query_begin(store,
+                    "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 "
+                    "FROM any_session WHERE version = ?1) AND NOT EXISTS (SELECT 1 "
+                    "FROM job_version WHERE version = ?1)",
+                    NULL);
     query_bind_int(&query, row.id);
     return query_run(&query, &changed, err) &&
-           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session uses %s:%lld", optimizer,
-                                     (long long)number));
+           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session or a job uses %s:%lld",
+                                     optimizer, (long long)number));
 }

@@ -100,8 +100,8 @@ static void await(sem_t *what)
         ;
 }
 
-/* A client that left is noticed by the second piece at the latest: the first one may still find room
- * on the way. */
+/* A client that left is noticed by the second piece at the latest: the first one may still find
+ * room on the way. */
 static void write_until_gone(struct room *room)
 {
     struct timespec soon;
