@@ -422,15 +422,16 @@ static bool decode_list(const struct decoder *d, const struct field *row, json_t
     return true;
 }
 
-/* INTS and REALS: each number as `decode_one` takes it, which is `size` bytes long. */
-static bool decode_numbers(const struct decoder *d, const struct field *row, json_t *json,
-                           const struct place *place, struct field_list *list, size_t size,
-                           decode_kind *decode_one)
+/* INTS, REALS and STRINGS: each item as `decode_one` takes it, which is `size` bytes long. */
+static bool decode_items(const struct decoder *d, const struct field *row, json_t *json,
+                         const struct place *place, struct field_list *list, size_t size,
+                         decode_kind *decode_one)
 {
     struct place item = *place;
 
     if (!json_is_array(json))
-        return fail_value(d->err, place, json, "a list of numbers");
+        return fail_value(d->err, place, json,
+                          decode_one == decode_string ? "a list of texts" : "a list of numbers");
     if (row->max_items > 0 && json_array_size(json) > row->max_items)
         return fail_at(d->err, place, FAULT_INVALID_VALUE, "must have at most %zu items, not %zu",
                        row->max_items, json_array_size(json));
@@ -446,13 +447,30 @@ static bool decode_numbers(const struct decoder *d, const struct field *row, jso
 static bool decode_ints(const struct decoder *d, const struct field *row, json_t *json,
                         const struct place *place, void *member)
 {
-    return decode_numbers(d, row, json, place, member, sizeof(int64_t), decode_int);
+    return decode_items(d, row, json, place, member, sizeof(int64_t), decode_int);
 }
 
 static bool decode_reals(const struct decoder *d, const struct field *row, json_t *json,
                          const struct place *place, void *member)
 {
-    return decode_numbers(d, row, json, place, member, sizeof(double), decode_real);
+    return decode_items(d, row, json, place, member, sizeof(double), decode_real);
+}
+
+static bool decode_strings(const struct decoder *d, const struct field *row, json_t *json,
+                           const struct place *place, void *member)
+{
+    return decode_items(d, row, json, place, member, sizeof(const char *), decode_string);
+}
+
+static bool decode_word_or_reals(const struct decoder *d, const struct field *row, json_t *json,
+                                 const struct place *place, void *member)
+{
+    struct field_choice *const choice = member;
+
+    if (!json_is_array(json))
+        return decode_word(d, row, json, place, &choice->word);
+    choice->word = -1;
+    return decode_reals(d, row, json, place, &choice->reals);
 }
 
 #define LABEL_FIRST "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -532,11 +550,21 @@ static bool decode_vector(const struct decoder *d, const struct field *row, json
 }
 
 static decode_kind *const decode_kinds[] = {
-    [FIELD_BOOL] = decode_bool,     [FIELD_INT] = decode_int,       [FIELD_REAL] = decode_real,
-    [FIELD_STRING] = decode_string, [FIELD_WORD] = decode_word,     [FIELD_WORDS] = decode_words,
-    [FIELD_OBJECT] = decode_object, [FIELD_LIST] = decode_list,     [FIELD_INTS] = decode_ints,
-    [FIELD_REALS] = decode_reals,   [FIELD_LABELS] = decode_labels, [FIELD_JSON] = decode_json,
+    [FIELD_BOOL] = decode_bool,
+    [FIELD_INT] = decode_int,
+    [FIELD_REAL] = decode_real,
+    [FIELD_STRING] = decode_string,
+    [FIELD_WORD] = decode_word,
+    [FIELD_WORDS] = decode_words,
+    [FIELD_OBJECT] = decode_object,
+    [FIELD_LIST] = decode_list,
+    [FIELD_INTS] = decode_ints,
+    [FIELD_REALS] = decode_reals,
+    [FIELD_LABELS] = decode_labels,
+    [FIELD_JSON] = decode_json,
     [FIELD_VECTOR] = decode_vector,
+    [FIELD_STRINGS] = decode_strings,
+    [FIELD_WORD_OR_REALS] = decode_word_or_reals,
 };
 
 /* ---- a whole body ---- */
@@ -574,6 +602,22 @@ static bool check_names(const struct decoder *d, const struct shape *shape, json
     return true;
 }
 
+/* What the row holds when nobody says otherwise; zero stays where it has no say. */
+static void set_initial(const struct field *row, void *member)
+{
+    if (row->kind == FIELD_BOOL)
+        *(bool *)member = row->initial != 0;
+    if (row->kind == FIELD_INT)
+        *(int64_t *)member = (int64_t)row->initial;
+    if (row->kind == FIELD_REAL)
+        *(double *)member = row->initial;
+    if (row->kind == FIELD_WORD)
+        *(int *)member = (int)row->initial;
+    for (const struct field *inner = row->kind == FIELD_OBJECT ? row->shape->fields : NULL;
+         inner && inner->name; inner++)
+        set_initial(inner, (char *)member + inner->offset);
+}
+
 static bool decode_row(const struct decoder *d, const struct field *row, json_t *value,
                        const struct place *outer, uint64_t bit, void *out)
 {
@@ -582,8 +626,10 @@ static bool decode_row(const struct decoder *d, const struct field *row, json_t 
 
     if (!value && (row->flags & FIELD_REQUIRED))
         return fail_at(d->err, &place, FAULT_MISSING_FIELD, "is missing");
-    if (!value)
+    if (!value) {
+        set_initial(row, (char *)out + row->offset);
         return true;
+    }
     seen->given |= bit;
     if (json_is_null(value) && (row->flags & FIELD_NULLABLE)) {
         seen->null |= bit;

@@ -31,6 +31,8 @@ enum field_kind {
     FIELD_LIST,   /* struct field_list of structs described by shape, min..max items             */
     FIELD_INTS,   /* struct field_list of int64_t, each in [min, max], at most max_items          */
     FIELD_REALS,  /* struct field_list of double; encodes and decodes                            */
+    FIELD_STRINGS, /* struct field_list of const char *, each of min..max bytes, as FIELD_STRING */
+    FIELD_WORD_OR_REALS, /* struct field_choice: a word, or numbers each in [min, max]           */
     FIELD_LABELS, /* const char *: JSON text of an object of strings, bounded by limits.h, keys
                      sorted; a null value is allowed only where FIELD_MERGE is set               */
     FIELD_JSON,   /* const char *: JSON text of any object, compact, keys sorted                 */
@@ -46,9 +48,10 @@ struct field {
     size_t offset; /* in the struct */
     unsigned flags;
     double min, max;  /* a number's range, or a text's bytes, or a list's items; both 0: none */
-    size_t max_items; /* FIELD_INTS, FIELD_REALS */
-    const char *const *words;  /* FIELD_WORD, FIELD_WORDS: NULL-terminated */
+    size_t max_items; /* of lists of numbers and of strings */
+    const char *const *words;  /* FIELD_WORD, FIELD_WORDS, FIELD_WORD_OR_REALS: NULL-terminated */
     const struct shape *shape; /* FIELD_OBJECT, FIELD_LIST */
+    double initial;            /* what a BOOL, INT, REAL or WORD is when it is not given */
     const char *doc;           /* a sentence, units included */
 };
 
@@ -64,11 +67,17 @@ struct field_list {
     void *items; /* [count] structs or numbers, from the arena */
 };
 
-/* Decode text[0..len) into *out (shape->size bytes, zeroed first); strings and lists are borrowed
- * from the arena. On failure err is FAULT_MALFORMED_JSON (not an object, syntax, depth, invalid
- * UTF-8; the sentence has line and column), FAULT_DUPLICATE_KEY, FAULT_UNKNOWN_FIELD,
- * FAULT_MISSING_FIELD, FAULT_INVALID_VALUE or FAULT_OUT_OF_MEMORY, with where =
- * "layout[1].shape[0]". An empty text is an empty object. */
+struct field_choice {
+    int word; /* an index into words; -1 when there are numbers */
+    struct field_list reals;
+};
+
+/* Decode text[0..len) into *out (shape->size bytes): what is not given is `initial`, of the rows of
+ * an object that is not given too, and else zero; strings and lists are borrowed from the arena. On
+ * failure err is FAULT_MALFORMED_JSON (not an object, syntax, depth, invalid UTF-8; the sentence
+ * has line and column), FAULT_DUPLICATE_KEY, FAULT_UNKNOWN_FIELD, FAULT_MISSING_FIELD,
+ * FAULT_INVALID_VALUE or FAULT_OUT_OF_MEMORY, with where = "layout[1].shape[0]". An empty text is
+ * an empty object. */
 bool field_decode(const struct shape *shape, const char *text, size_t len, void *out,
                   dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 

@@ -107,6 +107,8 @@ static bool encode_item(const struct field *row, const struct field_list *list, 
         return append_int(out, ((const int64_t *)list->items)[i]);
     if (row->kind == FIELD_REALS)
         return append_real(out, ((const double *)list->items)[i]);
+    if (row->kind == FIELD_STRINGS)
+        return append_string(out, ((const char *const *)list->items)[i]);
     return encode_body(row->shape, (const char *)list->items + i * row->shape->size, out);
 }
 
@@ -120,11 +122,23 @@ static bool encode_list(const struct field *row, const void *member, struct buf 
     return ok && append_text(out, "]");
 }
 
+static bool encode_word_or_reals(const struct field *row, const void *member, struct buf *out)
+{
+    const struct field_choice *const choice = member;
+    const struct field reals = {.kind = FIELD_REALS};
+
+    return choice->word < 0 ? encode_list(&reals, &choice->reals, out)
+                            : encode_word(row, &choice->word, out);
+}
+
 static encode_kind *const encode_kinds[] = {
-    [FIELD_BOOL] = encode_bool,     [FIELD_INT] = encode_int,      [FIELD_REAL] = encode_real,
-    [FIELD_STRING] = encode_string, [FIELD_WORD] = encode_word,    [FIELD_WORDS] = encode_words,
-    [FIELD_OBJECT] = encode_object, [FIELD_LIST] = encode_list,    [FIELD_INTS] = encode_list,
-    [FIELD_REALS] = encode_list,    [FIELD_LABELS] = encode_ready, [FIELD_JSON] = encode_ready,
+    [FIELD_BOOL] = encode_bool,     [FIELD_INT] = encode_int,
+    [FIELD_REAL] = encode_real,     [FIELD_STRING] = encode_string,
+    [FIELD_WORD] = encode_word,     [FIELD_WORDS] = encode_words,
+    [FIELD_OBJECT] = encode_object, [FIELD_LIST] = encode_list,
+    [FIELD_INTS] = encode_list,     [FIELD_REALS] = encode_list,
+    [FIELD_LABELS] = encode_ready,  [FIELD_JSON] = encode_ready,
+    [FIELD_STRINGS] = encode_list,  [FIELD_WORD_OR_REALS] = encode_word_or_reals,
 };
 
 static bool is_written(const struct field *row, const struct field_seen *seen, uint64_t bit)

@@ -23,7 +23,8 @@ struct body {
     const char *name;
     int mode;
     struct item item;
-    struct field_list layout, losses;
+    struct field_list layout, losses, names;
+    struct field_choice weights;
     const char *labels, *patch, *config;
 };
 
@@ -61,6 +62,8 @@ static const struct field body_fields[] = {
     {ROW(item, FIELD_OBJECT, 0), .shape = &item_shape},
     {ROW(layout, FIELD_LIST, 0), .min = 1, .max = 16, .shape = &item_shape},
     {ROW(losses, FIELD_REALS, 0)},
+    {ROW(names, FIELD_STRINGS, 0), .min = 1, .max = 8, .max_items = 4},
+    {ROW(weights, FIELD_WORD_OR_REALS, 0), .min = 0, .max = 1e300, .max_items = 4, .words = modes},
     {ROW(labels, FIELD_LABELS, 0)},
     {ROW(patch, FIELD_LABELS, FIELD_MERGE)},
     {ROW(config, FIELD_JSON, 0)},

@@ -653,6 +653,125 @@ static void a_full_arena_gives_no_parameters(void **state)
     dsc_arena_release(&small);
 }
 
+/* ---- texts, a word or numbers, and what nobody said ---- */
+
+struct order {
+    struct field_seen seen;
+    struct field_list names;
+    struct field_choice weights;
+    int64_t steps;
+    struct {
+        struct field_seen seen;
+        double rate;
+        bool on;
+        int mode;
+    } inner;
+};
+
+static const struct field inner_fields[] = {
+    {.name = "rate",
+     .kind = FIELD_REAL,
+     .offset = sizeof(struct field_seen),
+     .flags = FIELD_OPTIONAL,
+     .initial = 0.25},
+    {.name = "on",
+     .kind = FIELD_BOOL,
+     .offset = offsetof(struct order, inner.on) - offsetof(struct order, inner),
+     .flags = FIELD_OPTIONAL,
+     .initial = 1},
+    {.name = "mode",
+     .kind = FIELD_WORD,
+     .offset = offsetof(struct order, inner.mode) - offsetof(struct order, inner),
+     .flags = FIELD_OPTIONAL,
+     .initial = 2,
+     .words = modes},
+    {.name = NULL},
+};
+static const struct shape inner_shape = {
+    .name = "Inner", .size = sizeof(((struct order *)0)->inner), .fields = inner_fields};
+
+static const struct field order_fields[] = {
+    {.name = "names",
+     .kind = FIELD_STRINGS,
+     .offset = offsetof(struct order, names),
+     .flags = FIELD_OPTIONAL,
+     .min = 1,
+     .max = 4,
+     .max_items = 2},
+    {.name = "weights",
+     .kind = FIELD_WORD_OR_REALS,
+     .offset = offsetof(struct order, weights),
+     .flags = FIELD_OPTIONAL,
+     .min = 0,
+     .max = 9,
+     .max_items = 3,
+     .words = modes},
+    {.name = "steps",
+     .kind = FIELD_INT,
+     .offset = offsetof(struct order, steps),
+     .flags = FIELD_OPTIONAL,
+     .initial = 100},
+    {.name = "inner",
+     .kind = FIELD_OBJECT,
+     .offset = offsetof(struct order, inner),
+     .flags = FIELD_OPTIONAL,
+     .shape = &inner_shape},
+    {.name = NULL},
+};
+static const struct shape order_shape = {
+    .name = "Order", .size = sizeof(struct order), .fields = order_fields};
+
+static bool decode_order(const char *text, struct order *order, dsc_arena *arena, dsc_err *err)
+{
+    *err = (dsc_err) {.code = DSC_OK};
+    return field_decode(&order_shape, text, strlen(text), order, arena, err);
+}
+
+static void what_nobody_said_is_initial(void **state)
+{
+    struct order order;
+    dsc_err err;
+
+    assert_true(decode_order("", &order, *state, &err));
+    assert_true(order.steps == 100 && order.inner.rate == 0.25 && order.inner.on &&
+                order.inner.mode == 2 && order.names.count == 0 && order.weights.word == 0);
+    assert_true(decode_order("{\"steps\":0,\"inner\":{\"on\":false}}", &order, *state, &err));
+    assert_true(order.steps == 0 && order.inner.rate == 0.25 && !order.inner.on);
+    assert_int_equal(order.inner.seen.given, 2); /* a default counts as not given */
+}
+
+static void texts_and_choices(void **state)
+{
+    static const struct {
+        const char *text, *where;
+    } wrong[] = {
+        {"{\"names\":\"a\"}", "names"},         {"{\"names\":[\"a\",1]}", "names[1]"},
+        {"{\"names\":[\"\"]}", "names[0]"},     {"{\"names\":[\"a\",\"b\",\"c\"]}", "names"},
+        {"{\"weights\":\"none\"}", "weights"},  {"{\"weights\":[1,10]}", "weights[1]"},
+        {"{\"weights\":[1,2,3,4]}", "weights"}, {"{\"weights\":5}", "weights"},
+    };
+    static const char *const right[] = {
+        "{\"names\":[\"ab\",\"c\"],\"weights\":[0,2.5]}",
+        "{\"names\":[],\"weights\":\"memory\"}",
+    };
+    struct order order;
+    dsc_err err;
+
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        struct buf *const out = buf_new(64);
+        assert_true(decode_order(right[i], &order, *state, &err));
+        assert_true(field_encode(&order_shape, &order, out, &err));
+        assert_int_equal(out->len, strlen(right[i]));
+        assert_memory_equal(out->data, right[i], out->len);
+        buf_drop(out);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(decode_order(wrong[i].text, &order, *state, &err));
+        assert_int_equal(err.code, FAULT_INVALID_VALUE);
+        assert_string_equal(err.where, wrong[i].where);
+    }
+}
+
 /* ---- labels ---- */
 
 static void labels_merge(void **state)
@@ -701,6 +820,8 @@ int main(void)
         WITH_ARENA(parameters_are_set),
         cmocka_unit_test(wrong_parameters_are_named),
         cmocka_unit_test(a_full_arena_gives_no_parameters),
+        WITH_ARENA(what_nobody_said_is_initial),
+        WITH_ARENA(texts_and_choices),
         WITH_ARENA(labels_merge),
     };
 
