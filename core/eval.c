@@ -190,8 +190,6 @@ static void describe_point(dsc_eval_result *out, const measurement *m, size_t t,
     for (size_t i = 0; i < n; i++)
         column[i] = m->losses[i * (steps + 1) + t];
     out->mean[t] = mean_of(column, n);
-    if (t > 0)
-        out->loss_sum += out->mean[t];
     if (t == steps) {
         out->final_loss = out->mean[t];
         out->final_loss_stderr = stderr_of(column, n, out->final_loss);
@@ -204,6 +202,20 @@ static void describe_point(dsc_eval_result *out, const measurement *m, size_t t,
     out->p90[t] = quantile(column, n, 0.9);
 }
 
+/* Each function's sum of losses from t = 1 on, for the standard error of the mean of them. */
+static void describe_sum(dsc_eval_result *out, const measurement *m, double *column)
+{
+    const size_t n = m->task->functions, steps = m->task->steps;
+
+    for (size_t i = 0; i < n; i++) {
+        column[i] = 0;
+        for (size_t t = 1; t <= steps; t++)
+            column[i] += m->losses[i * (steps + 1) + t];
+    }
+    out->loss_sum = mean_of(column, n);
+    out->loss_sum_stderr = stderr_of(column, n, out->loss_sum);
+}
+
 static bool describe(dsc_eval_result *out, const measurement *m, dsc_err *err)
 {
     double *const column = calloc(m->task->functions, sizeof *column);
@@ -214,6 +226,7 @@ static bool describe(dsc_eval_result *out, const measurement *m, dsc_err *err)
     }
     for (size_t t = 0; t <= m->task->steps; t++)
         describe_point(out, m, t, column);
+    describe_sum(out, m, column);
     free(column);
     return true;
 }

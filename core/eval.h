@@ -25,8 +25,8 @@ typedef struct {
 typedef struct {
     double *mean, *median, *p10, *p90; /* [steps + 1], owned                 */
     double final_loss, final_loss_stderr;
-    double loss_sum; /* of mean, from t = 1 on             */
-    size_t diverged; /* functions that did not stay finite */
+    double loss_sum, loss_sum_stderr; /* of mean, from t = 1 on             */
+    size_t diverged;                  /* functions that did not stay finite */
 } dsc_eval_result;
 
 /* DSC_EINVAL (where = "functions") when it would keep more than DSC_EVAL_MAX, DSC_ENOMEM. */

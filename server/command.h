@@ -18,7 +18,8 @@ struct command {
     int (*run)(const struct config *config); /* returns the exit status */
 };
 
-extern const struct command command_serve, command_health, command_key_create, command_version;
+extern const struct command command_serve, command_health, command_key_create, command_train,
+    command_eval, command_version;
 
 /* Find the command in argv, read its settings, run it or print its --help. Returns the exit status.
  * `commands` is NULL-terminated. */

@@ -30,13 +30,17 @@ const struct option config_options[] = {
      .doc = "The instruction set of the learned families: x86-64-v4, x86-64-v3 or plain; auto is "
             "the fastest that this processor has."},
     {"threads", OPTION_WHOLE, AT(threads), "N", "0", 0, 1024,
-     .doc = "Threads that compute updates; 0 is one for each processor."},
+     .doc = "Threads that compute; 0 is one for each processor."},
     {"memory-mb", OPTION_WHOLE, AT(memory_mb), "N", "0", 0, 1 << 30,
      .doc = "MiB for the states of sessions; idle ones beyond that are put away and loaded again "
             "when needed. 0 is half of what the machine or the container has."},
     {"log-level", OPTION_WORD, AT(log_level), "LEVEL", "info", .words = level_words,
      .doc = "The least that is logged (JSON lines on stderr): debug, info, warn or error."},
 
+    {"out", OPTION_TEXT, AT(out), "FILE", NULL, .once = true,
+     .doc = "The weights file to write, as .safetensors."},
+    {"table", OPTION_FLAG, AT(table), NULL, "false", .once = true,
+     .doc = "Print the table also when stdout is no terminal."},
     {"url", OPTION_TEXT, AT(url), "URL", NULL, .once = true,
      .doc = "The server to ask, as http://HOST:PORT; without it the one that listen names."},
     {"timeout-seconds", OPTION_WHOLE, AT(timeout_seconds), "N", "3", 1, 300, .once = true,

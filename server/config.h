@@ -60,6 +60,8 @@ struct config {
     int log_level; /* enum log_level */
     int64_t threads, memory_mb;
 
+    const char *out; /* descent train */
+    bool table;      /* descent eval */
     const char *url; /* descent health */
     int64_t timeout_seconds;
     const char *name, *scopes, *expires_at; /* descent key create */

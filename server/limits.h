@@ -124,6 +124,19 @@
 /* How far behind the database may be in when a key was last used: no write for each request. */
 #define LIMIT_KEY_TOUCH_SECONDS 60
 
+/* A training: steps of an episode (the longest in the literature have 10,000), steps that one
+ * derivative goes back through (each keeps a gradient of every coordinate), functions side by side,
+ * and epochs, of which a thousand take minutes. */
+#define LIMIT_HORIZON   100000
+#define LIMIT_UNROLL    1000
+#define LIMIT_FUNCTIONS 100000
+#define LIMIT_EPOCHS    1e9
+
+/* Optimizers that one evaluation compares: a table that a person can read. Then the bytes of their
+ * curves: four numbers a step and optimizer. */
+#define LIMIT_COMPARED     64
+#define LIMIT_CURVES_BYTES ((size_t)256 << 20)
+
 /* A file of settings or of a secret: a few dozen lines. */
 #define LIMIT_CONFIG_BYTES (64u << 10)
 

@@ -371,6 +371,16 @@ static bool load(float *phi, const struct file *file, const dsc_layout *want, ds
     return true;
 }
 
+/* The family of a file that may be of any. */
+static bool find_family(const dsc_family **out, const struct file *file, dsc_err *err)
+{
+    char name[sizeof err->where];
+
+    *out = file->family ? dsc_family_find(file->family) : &dsc_family_lstm;
+    (void)jsontext_quote(name, sizeof name, file->family ? file->family : "");
+    return *out ? true : fail_file(err, METADATA ".family", "there is no family \"%s\"", name);
+}
+
 static bool model_from_file(dsc_model **out, const struct file *file, const dsc_family *family,
                             const dsc_kernel *kernel, dsc_err *err)
 {
@@ -400,8 +410,9 @@ bool safetensors_import(dsc_model **out, const void *bytes, size_t len, const ds
                         const dsc_kernel *kernel, dsc_err *err)
 {
     struct file file = {.json = NULL};
-    const bool ok =
-        read_file(&file, bytes, len, err) && model_from_file(out, &file, family, kernel, err);
+    const bool ok = read_file(&file, bytes, len, err) &&
+                    (family || find_family(&family, &file, err)) &&
+                    model_from_file(out, &file, family, kernel, err);
 
     json_decref(file.json);
     return ok;

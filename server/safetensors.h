@@ -14,7 +14,8 @@
 /* Make a model of `family` from a file.
  *
  *   bytes    [len] F32, F16, BF16 or F64 tensors; wider ones are rounded to float32
- *   family   of the optimizer that the file is for; a file whose metadata names another is refused
+ *   family   of the optimizer that the file is for; a file whose metadata names another is refused.
+ *            NULL: the one that its metadata names, `lstm` where it names none
  *
  * The config is __metadata__["config"] when __metadata__["family"] is there, else what
  * family->hyper_guess reads from the shapes. *out is the caller's count. FAULT_INVALID_WEIGHTS with

@@ -53,7 +53,7 @@ bool store_open(struct store **out, const char *dir, dsc_err *err)
     if (!store)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the store");
     init_lock(store);
-    snprintf(path, sizeof path, "%s/descent.db", dir);
+    snprintf(path, sizeof path, dir ? "%s/descent.db" : ":memory:", dir);
     if (store_sql_open(&store->db, path, "small", SMALL_PAGE_BYTES, err) &&
         store_sql_run(store->db, memory_tables, err)) {
         *out = store;

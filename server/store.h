@@ -22,8 +22,9 @@ extern const char *const durability_words[]; /* "strict", "relaxed", "memory", N
 /* Make DIR, for its owner only, unless it is there. FAULT_INTERNAL. */
 bool store_make_dir(const char *dir, dsc_err *err) DSC_MUST_CHECK;
 
-/* Open DIR/descent.db (making it), applying migrations/small. FAULT_INTERNAL with a
- * sentence; a database newer than this program is refused. */
+/* Open DIR/descent.db (making it), or, with dir NULL, a fresh one that nothing outlives, applying
+ * migrations/small. FAULT_INTERNAL with a sentence; a database newer than this program is refused.
+ */
 bool store_open(struct store **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 

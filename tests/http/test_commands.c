@@ -22,7 +22,7 @@ static void read_whole(FILE *file, char *out, size_t size)
 static struct ran run(const char *words)
 {
     static struct ran ran;
-    char line[1024];
+    char line[2048];
     FILE *out = tmpfile(), *err = tmpfile();
     const char *program = getenv("DESCENT_BIN");
     int status = -1;
@@ -147,12 +147,110 @@ static void test_health(void **state)
     assert_true(served_stop(&served));
 }
 
+/* --- train and eval --- */
+
+static char folder[] = "/tmp/descent-train-XXXXXX";
+
+/* Write a spec and run `descent WORDS`, in which %1$s is the spec's path and %2$s the folder. */
+static void with_spec(char words[1024], const char *spec, const char *format)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "%s/spec.json", folder);
+    FILE *const file = fopen(path, "w");
+    assert_true(file && fputs(spec, file) >= 0 && fclose(file) == 0);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(words, 1024, format, path, folder);
+#pragma GCC diagnostic pop
+}
+
+static void expect_spec(const char *spec, const char *format, int status, const char *out,
+                        const char *err)
+{
+    char words[1024];
+
+    with_spec(words, spec, format);
+    expect(words, status, out, err);
+}
+
+#define SPEC_BEGIN                                                                                 \
+    "{\"optimizer\":\"mine\",\"problems\":[{\"type\":\"quadratic\"}],\"config\":{\"hidden_size\":" \
+    "4},"                                                                                          \
+    "\"horizon\":10,\"unroll\":5,\"validate_every\":2,\"validation_functions\":4,"
+#define SPEC SPEC_BEGIN "\"epochs\":6}"
+
+static void test_train(void **state)
+{
+    char words[1024];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    expect_spec(SPEC, "train %1$s --out %2$s/a.safetensors --threads 1", 0,
+                "\"event\":\"done\",\"reason\":\"completed\"", "");
+    expect_spec(SPEC, "train - --out %2$s/b.safetensors --threads 3 < %1$s", 0, "{\"event\":", "");
+    snprintf(words, sizeof words, "version; cmp %s/a.safetensors %s/b.safetensors", folder, folder);
+    expect(words, 0, "", ""); /* the same bits on any number of threads */
+    expect_spec(SPEC, "train %1$s --data %2$s/data", 0, "\"version\":1,", "");
+    expect_spec(SPEC_BEGIN "\"epochs\":2,\"init_from\":\"mine:1\"}", "train %1$s --data %2$s/data",
+                0, "\"version\":2,", "");
+    snprintf(words, sizeof words, "version; ls %s | tr '\\n' ' '", folder);
+    expect(words, 0, "a.safetensors b.safetensors data spec.json ", "");
+}
+
+static void test_eval(void **state)
+{
+    static const char spec[] =
+        "{\"optimizers\":[\"mine:2\",\"sgd\"],\"baselines\":[\"adam\"],\"functions\":8,\"steps\":5,"
+        "\"problem\":{\"type\":\"quadratic\"},\"tuning\":{\"functions\":4}}";
+
+    (void)state;
+    expect_spec(spec, "eval %1$s --data %2$s/data", 0, "\"optimizer\":\"adam\",", "");
+    expect_spec(spec, "eval %1$s --data %2$s/data --table", 0, "sum f(theta_1..5)", "");
+    expect_spec(spec, "eval %1$s --data %2$s/empty", 1, "", "there is no optimizer \"mine\"");
+}
+
+/* SIGINT ends it early, with the best weights written and nothing half done. */
+static void test_train_stopped(void **state)
+{
+    char words[1024];
+
+    (void)state;
+    with_spec(words, SPEC_BEGIN "\"epochs\":1000000,\"patience\":0}",
+              "train %1$s --out %2$s/c.safetensors > %2$s/lines & pid=$!;"
+              " until grep -q progress %2$s/lines; do sleep 0.01; done;"
+              " kill -INT $pid; wait $pid && test -s %2$s/c.safetensors && cat %2$s/lines");
+    expect(words, 0, "\"reason\":\"stopped\"", "");
+}
+
+static void test_train_refused(void **state)
+{
+    char words[1024];
+
+    (void)state;
+    expect("train", 2, "", "SPEC.json: is missing");
+    expect("train /nowhere.json", 1, "", "cannot read /nowhere.json: No such file");
+    expect_spec(SPEC_BEGIN "\"epochs\":0}", "train %1$s", 1, "",
+                "epochs: must be a whole number in");
+    expect_spec(SPEC, "train %1$s --out %2$s/no/x.safetensors", 1, "", "cannot write ");
+    expect_spec("{\"problems\":[{\"type\":\"quadratic\"}]}", "train %1$s --data %2$s/data", 1, "",
+                "optimizer: is missing");
+    expect_spec(SPEC_BEGIN "\"init_from\":\"nobody\"}", "train %1$s --data %2$s/data", 1, "",
+                "there is no optimizer \"nobody\"");
+    expect_spec("{\"problems\":[{\"type\":\"quadratic\"}],\"unroll\":101}",
+                "train %1$s --out %2$s/x.safetensors", 1, "", "unroll: must be in [1, 100]");
+    snprintf(words, sizeof words, "version; rm -r %s", folder);
+    expect(words, 0, "", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help),         cmocka_unit_test(test_wrong_usage),
-        cmocka_unit_test(test_failures),     cmocka_unit_test(test_version),
-        cmocka_unit_test(test_print_config), cmocka_unit_test(test_health),
+        cmocka_unit_test(test_help),          cmocka_unit_test(test_wrong_usage),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_version),
+        cmocka_unit_test(test_print_config),  cmocka_unit_test(test_health),
+        cmocka_unit_test(test_train),         cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_train_stopped), cmocka_unit_test(test_train_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
