@@ -54,13 +54,15 @@ static void test_train_defaults(void **state)
 static void test_train_whole(void **state)
 {
     static const char text[] =
-        "{\"type\":\"meta_train\",\"optimizer\":\"mine\",\"family\":\"lstm\",\"config\":{\"layers\":1},"
+        "{\"type\":\"meta_train\",\"optimizer\":\"mine\",\"family\":\"lstm\",\"config\":{"
+        "\"layers\":1},"
         "\"init_from\":null,\"problems\":[{\"type\":\"quadratic\",\"weight\":2,\"params\":{"
         "\"dimension\":3}},{\"type\":\"quadratic\"}],\"curriculum\":[4,8],\"unroll\":2,"
         "\"functions_per_step\":16,\"loss_weights\":[0,0,0,0,0,0,1,2.5],\"random_scale\":3,"
         "\"convex_helper\":true,\"meta_optimizer\":{\"name\":\"adam\",\"learning_rate\":0.01,"
         "\"clip_norm\":0,\"schedule\":\"cosine\"},\"epochs\":7,\"validate_every\":2,"
-        "\"validation_functions\":9,\"patience\":0,\"seed\":4,\"algorithm\":\"bptt\",\"alias\":\"c\"}";
+        "\"validation_functions\":9,\"patience\":0,\"seed\":4,\"algorithm\":\"bptt\",\"alias\":"
+        "\"c\"}";
     struct spec_train s;
     dsc_err err;
 
@@ -90,7 +92,8 @@ static void test_train_wrong(void **state)
         {"{\"problems\":[]}", FAULT_INVALID_VALUE, "problems"},
         {"{\"problems\":[{}]}", FAULT_MISSING_FIELD, "problems[0].type"},
         {"{\"problems\":[{\"type\":\"quadratik\"}]}", FAULT_INVALID_VALUE, "problems[0].type"},
-        {"{\"problems\":[{\"type\":\"quadratic\"},{\"type\":\"quadratic\",\"params\":{\"dimension\":"
+        {"{\"problems\":[{\"type\":\"quadratic\"},{\"type\":\"quadratic\",\"params\":{"
+         "\"dimension\":"
          "0}}]}",
          FAULT_INVALID_VALUE, "problems[1].params.dimension"},
         {"{\"problems\":[{\"type\":\"quadratic\",\"params\":{\"size\":1}}]}", FAULT_UNKNOWN_FIELD,
@@ -133,9 +136,10 @@ static void test_eval_right(void **state)
     struct spec_eval s;
     dsc_err err;
 
-    assert_true(eval("{\"optimizers\":[\"a:3\",\"b\"],\"baselines\":[\"sgd\",\"adam\"],\"problem\":{"
-                     "\"type\":\"quadratic\",\"params\":{\"dimension\":4}},\"steps\":9,\"seed\":7}",
-                     &s, *state, &err));
+    assert_true(
+        eval("{\"optimizers\":[\"a:3\",\"b\"],\"baselines\":[\"sgd\",\"adam\"],\"problem\":{"
+             "\"type\":\"quadratic\",\"params\":{\"dimension\":4}},\"steps\":9,\"seed\":7}",
+             &s, *state, &err));
     assert_true(s.optimizers.count == 2 && s.baselines.count == 2);
     assert_string_equal(((const char *const *)s.optimizers.items)[1], "b");
     assert_string_equal(((const char *const *)s.baselines.items)[0], "sgd");
