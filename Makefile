@@ -188,6 +188,10 @@ golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; nee
 	$(call install,$(PACKAGES_GOLDEN))
 	/usr/bin/python3 tests/golden/make_golden.py
 
+.PHONY: openapi
+openapi: $(BUILD)/descent ## write clients/openapi.json anew after a change of the API
+	$(BUILD)/descent openapi > clients/openapi.json
+
 .PHONY: format format-check clean
 format: deps-check ## lay out the code with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')

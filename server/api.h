@@ -2,13 +2,14 @@
 #ifndef API_H
 #define API_H
 
+#include "fault.h" /* for the rows: CAN(FAULT_...) */
 #include "routes.h"
 
 extern const struct shape health_shape, info_shape, optimizer_new_shape, optimizer_shape,
     optimizer_page_shape, version_new_shape, version_shape, version_page_shape, session_new_shape,
     session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape;
 
-handler livez_get, readyz_get, info_get;
+handler livez_get, readyz_get, info_get, openapi_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
 handler version_post, version_list, version_get, version_delete, weights_get;
 handler session_post, session_list, session_get, session_remove, session_restart, session_update;

@@ -45,17 +45,30 @@ static bool list_families(struct call *call, struct field_list *list)
     return item != NULL;
 }
 
+static bool list_problems(struct call *call, struct field_list *list)
+{
+    size_t count = 0;
+
+    while (dsc_problems[count])
+        count++;
+    const char **name = dsc_arena_take(&call->arena, count, sizeof *name);
+    for (size_t i = 0; name && i < count; i++)
+        name[i] = dsc_problems[i]->name;
+    *list = (struct field_list) {name ? count : 0, name};
+    return name != NULL;
+}
+
 static bool list_dtypes(struct call *call, struct field_list *list)
 {
     size_t count = 0;
 
     while (vector_dtypes[count])
         count++;
-    struct word_body *item = dsc_arena_take(&call->arena, count, sizeof *item);
-    for (size_t i = 0; item && i < count; i++)
-        item[i].name = vector_dtypes[i];
-    *list = (struct field_list) {item ? count : 0, item};
-    return item != NULL;
+    const char **name = dsc_arena_take(&call->arena, count, sizeof *name);
+    for (size_t i = 0; name && i < count; i++)
+        name[i] = vector_dtypes[i];
+    *list = (struct field_list) {name ? count : 0, name};
+    return name != NULL;
 }
 
 bool info_get(struct call *call, const void *in, void *out_, dsc_err *err)
@@ -76,6 +89,15 @@ bool info_get(struct call *call, const void *in, void *out_, dsc_err *err)
         .page_size_max = LIMIT_PAGE,
         .dense_memory_coordinates_max = LIMIT_DENSE_COORDINATES,
     };
-    return (list_families(call, &out->families) && list_dtypes(call, &out->dtypes)) ||
+    return (list_families(call, &out->families) && list_problems(call, &out->problems) &&
+            list_dtypes(call, &out->dtypes)) ||
            dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
+}
+
+bool openapi_get(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    (void)in, (void)out, (void)err;
+    call->reply.body = buf_hold(call->app->openapi);
+    call->reply.content_type = media_type(MEDIA_JSON);
+    return true;
 }

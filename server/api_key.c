@@ -10,15 +10,6 @@ static const char *show_time(struct call *call, int64_t ms)
     return ms ? call_time(call, ms) : NULL;
 }
 
-/* The row's bit in a struct field_seen. */
-static uint64_t bit_of(const struct shape *shape, const char *name)
-{
-    for (size_t i = 0; shape->fields[i].name; i++)
-        if (strcmp(shape->fields[i].name, name) == 0)
-            return (uint64_t)1 << i;
-    return 0;
-}
-
 static bool show_key(struct call *call, const struct key_row *row, struct key_body *out,
                      dsc_err *err)
 {
@@ -47,7 +38,7 @@ static bool show_made(struct call *call, const struct key_text *made, struct key
     out->key = dsc_arena_text(&call->arena, made->text, strlen(made->text));
     if (!out->key)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
-    out->seen.given |= bit_of(&key_shape, "key");
+    out->seen.given |= field_bit(&key_shape, "key");
     reply_header(&call->reply, "Cache-Control", "no-store");
     return store_key_find(call->app->store, made->id, &row, &call->arena, err) &&
            show_key(call, &row, out, err);
@@ -113,7 +104,7 @@ bool key_list(struct call *call, const void *in, void *out_, dsc_err *err)
 
 static bool is_given(const struct key_new *in, const char *name)
 {
-    return in->seen.given & bit_of(&key_patch_shape, name);
+    return in->seen.given & field_bit(&key_patch_shape, name);
 }
 
 /* What the patch gives, over what the row has. */

@@ -2,23 +2,14 @@
 #include "fault.h"
 #include <stdio.h>
 
-static const char *route_of(size_t i)
-{
-    return i < routes_count ? routes[i].path : "unmatched";
-}
-
-static const char *method_of(size_t i)
-{
-    return i < routes_count ? routes[i].method : "";
-}
-
 /* `method="GET",route="/v1"` */
 static void route_labels(char out[160], size_t i)
 {
+    const struct route *const route = route_at(i);
     char path[96];
 
-    metrics_label(path, sizeof path, route_of(i));
-    snprintf(out, 160, "method=\"%s\",route=\"%s\"", method_of(i), path);
+    metrics_label(path, sizeof path, route ? route->path : "unmatched");
+    snprintf(out, 160, "method=\"%s\",route=\"%s\"", route ? route->method : "", path);
 }
 
 static void write_statuses(struct metrics_text *text, const struct metrics *metrics)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 /* --- create, show, list, end --- */
@@ -207,11 +206,6 @@ static void update_free(void *own)
     free(update);
 }
 
-static bool has_prefix(const char *text, const char *prefix)
-{
-    return text && strncasecmp(text, prefix, strlen(prefix)) == 0;
-}
-
 /* Descent-Step, Descent-Loss and Descent-Dtype of a binary body. */
 static bool read_headers(struct update *update, dsc_err *err)
 {
@@ -265,9 +259,12 @@ static bool read_binary(struct update *update, size_t n, dsc_err *err)
     struct buf *body = update->call->request->body;
     size_t each = vector_dtype_bytes(update->dtype), len = body ? body->len : 0;
 
-    if (len % each)
-        return dsc_fail(err, FAULT_DIMENSION_MISMATCH, "gradient",
-                        "%zu bytes are no whole number of %s", len, vector_dtypes[update->dtype]);
+    if (len % each) {
+        dsc_fail(err, FAULT_DIMENSION_MISMATCH, "gradient", "%zu bytes are no whole number of %s",
+                 len, vector_dtypes[update->dtype]);
+        dsc_fail_fact(err, "expected", n);
+        return dsc_fail_fact(err, "got", len / each);
+    }
     if (len / each != n)
         return wrong_length(n, len / each, err);
     if (update->dtype == VECTOR_F32) { /* the body is the gradient */
@@ -372,7 +369,7 @@ static void update_done(struct session_step *step, const dsc_err *failure)
 bool session_update(struct call *call, const void *in, void *out, dsc_err *err)
 {
     struct update *update = calloc(1, sizeof *update);
-    const char *accept = http_header(call->request, "Accept");
+    enum media media;
 
     (void)in, (void)out;
     if (!update)
@@ -380,10 +377,9 @@ bool session_update(struct call *call, const void *in, void *out, dsc_err *err)
     call->own = update;
     call->own_free = update_free;
     update->call = call;
-    update->json_in = has_prefix(http_header(call->request, "Content-Type"), "application/json");
-    update->json_out = accept && strstr(accept, "application/json")           ? true
-                       : accept && strstr(accept, "application/octet-stream") ? false
-                                                                              : update->json_in;
+    update->json_in =
+        media_of_type(&media, http_header(call->request, "Content-Type"), MEDIA(MEDIA_JSON));
+    update->json_out = call->media == MEDIA_JSON;
     if (!session_load(call->app->sessions, call->param[0], &update->session, call->work, err))
         return false;
     size_t n = session_n(update->session);

@@ -3,6 +3,7 @@
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
+#include "openapi.h"
 #include "routes.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +95,7 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
 {
     app->kernel =
         strcmp(config->kernel, "auto") == 0 ? dsc_kernel_best() : dsc_kernel_find(config->kernel);
-    return metrics_open(&app->metrics, routes_count, err) &&
+    return metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
            store_open(&app->store, config->data, err) &&
            journal_open(&app->journal, config->data, app->probe, err) &&
@@ -148,6 +149,7 @@ static void app_close(struct app *app)
     store_close(app->store);
     probe_close(app->probe);
     metrics_close(app->metrics);
+    buf_drop(app->openapi);
 }
 
 /* Meanwhile this thread, which has nothing else to do, removes expired sessions. */

@@ -779,6 +779,14 @@ static json_t *parse(const char *text, size_t len, dsc_err *err)
     return json;
 }
 
+uint64_t field_bit(const struct shape *shape, const char *name)
+{
+    const struct field *const row = find_row(shape, name);
+
+    assert(row);
+    return (uint64_t)1 << (row - shape->fields);
+}
+
 bool field_decode(const struct shape *shape, const char *text, size_t len, void *out,
                   dsc_arena *arena, dsc_err *err)
 {

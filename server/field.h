@@ -24,7 +24,8 @@ enum field_kind {
     FIELD_BOOL,   /* bool                                                                        */
     FIELD_INT,    /* int64_t in [min, max]; 17.0 is refused                                      */
     FIELD_REAL,   /* double in [min, max], finite                                                */
-    FIELD_STRING, /* const char *, min..max bytes of UTF-8 without NUL; borrowed from the arena   */
+    FIELD_STRING, /* const char *, min..max bytes of UTF-8 without NUL; borrowed from the arena; one
+                     of words where a reply's row has them                                       */
     FIELD_WORD,   /* int, an index into words                                                    */
     FIELD_WORDS,  /* uint64_t: a list of words as bits, bit i for words[i]; each at most once     */
     FIELD_OBJECT, /* a nested struct, in place, described by shape                               */
@@ -51,6 +52,7 @@ struct field {
     size_t max_items; /* of lists of numbers and of strings */
     const char *const *words;  /* FIELD_WORD, FIELD_WORDS, FIELD_WORD_OR_REALS: NULL-terminated */
     const struct shape *shape; /* FIELD_OBJECT, FIELD_LIST */
+    const char *format;        /* OpenAPI's word for a text: "date-time"; or NULL */
     double initial;            /* what a BOOL, INT, REAL or WORD is when it is not given */
     const char *doc;           /* a sentence, units included */
 };
@@ -66,6 +68,9 @@ struct field_list {
     size_t count;
     void *items; /* [count] structs or numbers, from the arena */
 };
+
+/* The bit of a row in a struct field_seen. There must be one of that name. */
+uint64_t field_bit(const struct shape *shape, const char *name);
 
 struct field_choice {
     int word; /* an index into words; -1 when there are numbers */

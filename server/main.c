@@ -21,8 +21,8 @@ const struct command command_version = {
 int main(int argc, char **argv)
 {
     static const struct command *const commands[] = {
-        &command_serve,      &command_train,   &command_eval, &command_health,
-        &command_key_create, &command_version, NULL,
+        &command_serve,      &command_train,   &command_eval,    &command_health,
+        &command_key_create, &command_openapi, &command_version, NULL,
     };
 
     return command_main(commands, argc, argv);

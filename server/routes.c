@@ -5,74 +5,117 @@
 #include "jsontext.h"
 #include "limits.h"
 #include "log.h"
+#include "refusal.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
-const struct route routes[] = {
-    {"GET", "/livez", SCOPE_NONE, "Is the process alive?", .out = &health_shape, .status = 200,
-     .serve = livez_get},
-    {"GET", "/readyz", SCOPE_NONE, "Can it answer updates?", .out = &health_shape, .status = 200,
-     .serve = readyz_get},
-    {"GET", "/v1", SCOPE_ANY, "Name, version, limits, families", .out = &info_shape, .status = 200,
-     .serve = info_get},
-
-    {"GET", "/metrics", SCOPE_METRICS_READ, "Counters for Prometheus", .status = 200,
-     .serve = metrics_get},
-
-    {"POST", "/v1/optimizers", SCOPE_OPTIMIZERS_WRITE, "Create an optimizer", .body = ROUTE_JSON,
-     .in = &optimizer_new_shape, .out = &optimizer_shape, .status = 201, .serve = optimizer_post},
-    {"GET", "/v1/optimizers", SCOPE_OPTIMIZERS_READ, "List optimizers",
-     .out = &optimizer_page_shape, .status = 200, .serve = optimizer_list},
-    {"GET", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_READ, "One optimizer",
-     .out = &optimizer_shape, .status = 200, .serve = optimizer_get},
-    {"DELETE", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_WRITE, "Delete an optimizer",
-     .status = 204, .serve = optimizer_delete},
-    {"POST", "/v1/optimizers/{name}/versions", SCOPE_OPTIMIZERS_WRITE,
-     "Add a version: a weights file or a config", .body = ROUTE_JSON_OR_WEIGHTS,
-     .in = &version_new_shape, .out = &version_shape, .status = 201, .serve = version_post},
-    {"GET", "/v1/optimizers/{name}/versions", SCOPE_OPTIMIZERS_READ, "List versions",
-     .out = &version_page_shape, .status = 200, .serve = version_list},
-    {"GET", "/v1/optimizers/{name}/versions/{n}", SCOPE_OPTIMIZERS_READ, "One version",
-     .out = &version_shape, .status = 200, .serve = version_get},
-    {"DELETE", "/v1/optimizers/{name}/versions/{n}", SCOPE_OPTIMIZERS_WRITE, "Delete a version",
-     .status = 204, .serve = version_delete},
-    {"GET", "/v1/optimizers/{name}/versions/{n}/weights", SCOPE_OPTIMIZERS_READ,
-     "The safetensors file", .status = 200, .serve = weights_get},
-
-    {"POST", "/v1/sessions", SCOPE_SESSIONS_WRITE, "Start an optimization", .body = ROUTE_JSON,
-     .in = &session_new_shape, .out = &session_shape, .status = 201, .serve = session_post},
-    {"GET", "/v1/sessions", SCOPE_SESSIONS_READ, "List sessions", .out = &session_page_shape,
-     .status = 200, .serve = session_list},
-    {"GET", "/v1/sessions/{id}", SCOPE_SESSIONS_READ, "One session", .out = &session_shape,
-     .status = 200, .serve = session_get},
-    {"DELETE", "/v1/sessions/{id}", SCOPE_SESSIONS_WRITE, "End an optimization", .status = 204,
-     .serve = session_remove},
-    {"POST", "/v1/sessions/{id}/reset", SCOPE_SESSIONS_WRITE,
-     "Back to the initial state and step 0", .out = &session_shape, .status = 200,
-     .serve = session_restart},
-    {"POST", "/v1/sessions/{id}/update", SCOPE_SESSIONS_WRITE, "Give a gradient, receive an update",
-     .body = ROUTE_JSON_OR_VECTOR, .status = 200, .serve = session_update, .deferred = true},
-
-    {"POST", "/v1/keys", SCOPE_KEYS_ADMIN, "Create a key; its text is in this reply only",
-     .body = ROUTE_JSON, .in = &key_new_shape, .out = &key_shape, .status = 201, .serve = key_post},
-    {"GET", "/v1/keys", SCOPE_KEYS_ADMIN, "List keys", .out = &key_page_shape, .status = 200,
-     .serve = key_list},
-    {"GET", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "One key", .out = &key_shape, .status = 200,
-     .serve = key_get},
-    {"PATCH", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "Change a key's name, scopes or expiry",
-     .body = ROUTE_MERGE, .in = &key_patch_shape, .out = &key_shape, .status = 200,
-     .serve = key_patch},
-    {"DELETE", "/v1/keys/{id}", SCOPE_KEYS_ADMIN, "Revoke a key at once", .status = 204,
-     .serve = key_remove},
-    {"POST", "/v1/keys/{id}/rotate", SCOPE_KEYS_ADMIN,
-     "Give a key a new text; the old one is refused at once", .out = &key_shape, .status = 200,
-     .serve = key_rotate},
+static const struct route *const tables[] = {
+    service_routes,
+    optimizer_routes,
+    session_routes,
+    key_routes,
 };
-const size_t routes_count = sizeof routes / sizeof *routes;
+
+enum { TABLES = sizeof tables / sizeof *tables };
+
+const struct field page_query[] = {
+    {"page_size", FIELD_INT, .min = 1, .max = LIMIT_PAGE,
+     .doc = "Items of a page; 100 by default."},
+    {"page_token", FIELD_STRING, .doc = "next_page_token of the page before."},
+    {0},
+};
+
+/* --- the rows --- */
+
+const struct route *route_at(size_t number)
+{
+    for (size_t t = 0; t < TABLES; t++)
+        for (const struct route *row = tables[t]; row->method; row++)
+            if (number-- == 0)
+                return row;
+    return NULL;
+}
+
+size_t route_count(void)
+{
+    size_t count = 0;
+
+    for (size_t t = 0; t < TABLES; t++)
+        for (const struct route *row = tables[t]; row->method; row++)
+            count++;
+    return count;
+}
+
+media_set route_takes(const struct route *route)
+{
+    return route->take ? route->take : route->in ? MEDIA(MEDIA_JSON) : 0;
+}
+
+media_set route_gives(const struct route *route)
+{
+    return route->give ? route->give : route->out ? MEDIA(MEDIA_JSON) : 0;
+}
+
+static bool is_read(const struct route *route)
+{
+    return strcmp(route->method, "GET") == 0;
+}
+
+static bool has_required(const struct shape *shape)
+{
+    for (const struct field *row = shape->fields; row->name; row++)
+        if (row->flags & FIELD_REQUIRED)
+            return true;
+    return false;
+}
+
+static bool has_checked(const struct field *query)
+{
+    for (; query && query->name; query++)
+        if (query->kind != FIELD_STRING)
+            return true;
+    return false;
+}
+
+static uint64_t body_failures(const struct route *route)
+{
+    uint64_t set = 0;
+
+    if (route_takes(route))
+        set |= CAN(FAULT_UNSUPPORTED_MEDIA_TYPE);
+    if (route->in)
+        set |= CAN(FAULT_MALFORMED_JSON) | CAN(FAULT_DUPLICATE_KEY) | CAN(FAULT_UNKNOWN_FIELD) |
+               CAN(FAULT_INVALID_VALUE);
+    if (route->in && has_required(route->in))
+        set |= CAN(FAULT_MISSING_FIELD);
+    return set;
+}
+
+static uint64_t scope_failures(enum scope scope)
+{
+    return (scope == SCOPE_NONE ? 0 : CAN(FAULT_UNAUTHENTICATED) | CAN(FAULT_DRAINING)) |
+           (scope < SCOPE_FIRST ? 0 : CAN(FAULT_FORBIDDEN));
+}
+
+uint64_t route_failures(const struct route *route)
+{
+    uint64_t set = CAN(FAULT_LENGTH_REQUIRED) | CAN(FAULT_MALFORMED_HEADER) |
+                   CAN(FAULT_BODY_TOO_LARGE) | CAN(FAULT_OVERLOADED) | CAN(FAULT_OUT_OF_MEMORY) |
+                   CAN(FAULT_INTERNAL);
+
+    if (route_gives(route))
+        set |= CAN(FAULT_NOT_ACCEPTABLE);
+    if (strchr(route->path, '{'))
+        set |= CAN(FAULT_NOT_FOUND);
+    if (has_checked(route->query))
+        set |= CAN(FAULT_INVALID_VALUE);
+    if (!is_read(route))
+        set |= CAN(FAULT_STORAGE_FULL);
+    return set | scope_failures(route->scope) | body_failures(route) | route->may_fail;
+}
 
 /* --- matching --- */
 
@@ -99,110 +142,37 @@ static bool path_fits(const char *pattern, const char *path, char param[][80])
     return *path == '\0';
 }
 
-/* The route, or NULL with the methods the path has in `allow` ("" when the path is unknown). */
-static const struct route *route_find(const char *method, const char *path, char param[][80],
-                                      char *allow, size_t allow_size)
+/* "GET, HEAD, POST": each method once. */
+static void allow_add(char *allow, size_t size, const char *method)
 {
+    const size_t used = strlen(allow);
+
+    snprintf(allow + used, size - used, "%s%s%s", used ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+static bool fits_method(const struct route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 || (is_read(route) && strcmp(method, "HEAD") == 0);
+}
+
+/* The route, or NULL with the methods the path has in `allow` ("" when the path is unknown). */
+static const struct route *route_find(struct call *call, char *allow, size_t allow_size)
+{
+    const struct request *const request = call->request;
+
     allow[0] = '\0';
-    for (size_t i = 0; i < routes_count; i++) {
-        if (!path_fits(routes[i].path, path, param))
-            continue;
-        if (strcmp(routes[i].method, method) == 0)
-            return &routes[i];
-        size_t used = strlen(allow);
-        snprintf(allow + used, allow_size - used, "%s%s", used ? ", " : "", routes[i].method);
+    call->route_number = 0;
+    for (size_t t = 0; t < TABLES; t++) {
+        for (const struct route *row = tables[t]; row->method; row++, call->route_number++) {
+            if (!path_fits(row->path, request->path, call->param))
+                continue;
+            if (fits_method(row, request->method))
+                return row;
+            allow_add(allow, allow_size, row->method);
+        }
     }
     return NULL;
-}
-
-/* --- failures --- */
-
-static void append_member(struct buf *out, const char *name, const char *text)
-{
-    (void)buf_append(out, "\"", 1);
-    (void)buf_append(out, name, strlen(name));
-    (void)buf_append(out, "\":", 2);
-    (void)jsontext_string(out, text, strlen(text)); /* a client's bytes need not be UTF-8 */
-    (void)buf_append(out, ",", 1);
-}
-
-/* "layout[1].shape[0]" as a JSON pointer: "/layout/1/shape/0". */
-static void pointer_of(const char *where, char out[96])
-{
-    size_t n = 0;
-
-    out[n++] = '/';
-    for (; *where && n < 94; where++)
-        if (*where == '[' || *where == '.')
-            out[n++] = '/';
-        else if (*where != ']')
-            out[n++] = *where;
-    out[n] = '\0';
-}
-
-static void append_problem(struct buf *out, const struct call *call, const struct fault *fault)
-{
-    const dsc_err *err = &call->err;
-    char text[512], pointer[96];
-
-    (void)buf_append(out, "{", 1);
-    snprintf(text, sizeof text, "urn:descent:error:%s", fault->word);
-    append_member(out, "type", text);
-    append_member(out, "title", fault->title);
-    snprintf(text, sizeof text, "%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
-    append_member(out, "detail", text);
-    append_member(out, "instance", call->request->path);
-    append_member(out, "code", fault->word);
-    append_member(out, "request_id", call->request->id);
-    for (int i = 0; i < 2 && err->fact[i].name; i++) {
-        int len = snprintf(text, sizeof text, "\"%s\":%" PRIu64 ",", err->fact[i].name,
-                           err->fact[i].value);
-        (void)buf_append(out, text, (size_t)len);
-    }
-    if (err->where[0]) {
-        pointer_of(err->where, pointer);
-        (void)buf_append(out, "\"errors\":[{", 11);
-        append_member(out, "pointer", pointer);
-        append_member(out, "detail", err->text);
-        out->len--; /* the last comma */
-        (void)buf_append(out, "}],", 3);
-    }
-    int len = snprintf(text, sizeof text, "\"status\":%d,\"retryable\":%s}", fault->status,
-                       fault->retryable ? "true" : "false");
-    (void)buf_append(out, text, (size_t)len);
-}
-
-/* RFC 6750, section 3. */
-static void add_challenge(struct call *call, int status)
-{
-    bool sent = http_header(call->request, "Authorization") != NULL;
-
-    if (status == 401)
-        reply_header(&call->reply, "WWW-Authenticate", "Bearer realm=\"descent\"%s",
-                     sent ? ", error=\"invalid_token\"" : "");
-    if (status == 403 && call->route->scope >= SCOPE_FIRST)
-        reply_header(&call->reply, "WWW-Authenticate",
-                     "Bearer realm=\"descent\", error=\"insufficient_scope\", scope=\"%s\"",
-                     scope_word(call->route->scope));
-}
-
-/* The one place where a failure becomes an HTTP reply. */
-static void reply_fault(struct call *call)
-{
-    const struct fault *fault = fault_find(call->err.code);
-    struct reply *reply = &call->reply;
-
-    buf_drop(reply->body);
-    reply->body = buf_new(2048);
-    reply->status = fault->status;
-    reply->content_type = reply->body ? "application/problem+json" : NULL;
-    if (fault->status != 405 && fault->status != 415)
-        reply->headers = 0;
-    if (reply->body)
-        append_problem(reply->body, call, fault);
-    if (fault->status == 503 || fault->status == 429)
-        reply_header(reply, "Retry-After", "1");
-    add_challenge(call, fault->status);
 }
 
 /* --- the way through --- */
@@ -214,7 +184,7 @@ static void call_count(const struct call *call, uint64_t bytes_out, uint64_t ns)
     struct metrics *metrics = call->app->metrics;
 
     metrics_count(metrics, &(struct metrics_request) {
-                               .route = call->route ? (size_t)(call->route - routes) : routes_count,
+                               .route = call->route_number,
                                .status = call->reply.status,
                                .bytes_in = request->body ? request->body->len : 0,
                                .bytes_out = bytes_out,
@@ -244,7 +214,7 @@ static void call_log(const struct call *call, int status, uint64_t bytes_out, ui
 static void call_reply(struct call *call)
 {
     if (call->err.code)
-        reply_fault(call);
+        refusal_write(call);
     const uint64_t bytes_out = call->reply.body ? call->reply.body->len : 0;
     call->replied_ns = clock_ns();
     const uint64_t ns = call->replied_ns - call->request->began_ns;
@@ -273,16 +243,41 @@ bool call_json(struct call *call, const struct shape *shape, const void *value, 
     return true;
 }
 
+static const struct field *query_row(const struct route *route, const char *name)
+{
+    const struct field *row = route->query;
+
+    while (strcmp(row->name, name) != 0)
+        row++;
+    return row;
+}
+
+bool call_query_int(const struct call *call, const char *name, int64_t absent, int64_t *out,
+                    dsc_err *err)
+{
+    const struct field *const row = query_row(call->route, name);
+    const char *const text = http_query(call->request, name);
+    const size_t len = text ? strlen(text) : 0;
+
+    *out = absent;
+    if (!text)
+        return true;
+    *out = strtoll(text, NULL, 10);
+    if (len < 1 || len > 18 || strspn(text, "0123456789") != len || (double)*out < row->min ||
+        (double)*out > row->max)
+        return dsc_fail(err, FAULT_INVALID_VALUE, name,
+                        "must be a whole number in [%.0f, %.0f], not \"%.40s\"", row->min, row->max,
+                        text);
+    return true;
+}
+
 bool call_page(struct call *call, size_t *size, const char **after, dsc_err *err)
 {
-    const char *text = http_query(call->request, "page_size");
-    const char *token = http_query(call->request, "page_token");
-    char *end = NULL;
-    long value = text ? strtol(text, &end, 10) : 100;
+    const char *const token = http_query(call->request, "page_token");
+    int64_t value;
 
-    if (text && (end == text || *end || value < 1 || value > LIMIT_PAGE))
-        return dsc_fail(err, FAULT_INVALID_VALUE, "page_size",
-                        "must be a whole number in [1, %d], not \"%.40s\"", LIMIT_PAGE, text);
+    if (!call_query_int(call, "page_size", 100, &value, err))
+        return false;
     *size = (size_t)value;
     *after = token ? token : "";
     return true;
@@ -300,21 +295,24 @@ const char *call_time(struct call *call, int64_t ms)
     return dsc_arena_text(&call->arena, text, len);
 }
 
-static bool is_type(const char *type, const char *want)
+/* What the body is; MEDIA_COUNT where none is taken. */
+static enum media body_media(const struct call *call)
 {
-    size_t len = strlen(want);
+    enum media media = MEDIA_COUNT;
 
-    return type && strncasecmp(type, want, len) == 0 && strchr("; \t", type[len]);
+    (void)media_of_type(&media, http_header(call->request, "Content-Type"),
+                        route_takes(call->route));
+    return media;
 }
 
 static bool call_decode(struct call *call, void **in, dsc_err *err)
 {
     const struct shape *shape = call->route->in;
     const struct buf *body = call->request->body;
-    const char *type = http_header(call->request, "Content-Type");
+    const enum media media = body_media(call);
 
     *in = NULL;
-    if (!shape || is_type(type, "application/x-safetensors"))
+    if (call->route->deferred || (media != MEDIA_JSON && media != MEDIA_MERGE))
         return true;
     *in = dsc_arena_take(&call->arena, 1, shape->size);
     if (!*in)
@@ -330,7 +328,8 @@ static bool call_serve(struct call *call, dsc_err *err)
 
     if (!call_decode(call, &in, err))
         return false;
-    if (route->out && !(out = dsc_arena_take(&call->arena, 1, route->out->size)))
+    if (route->out && !route->deferred &&
+        !(out = dsc_arena_take(&call->arena, 1, route->out->size)))
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
     if (call->reply.status == 0)
         call->reply.status = route->status;
@@ -352,60 +351,65 @@ static void call_run(struct task *task, float *work)
 
 /* --- what the headers already decide --- */
 
+/* Vectors and files are long, in JSON as well; what people write is not. */
+static uint64_t body_most(const struct call *call)
+{
+    if (!(route_takes(call->route) & (MEDIA(MEDIA_BYTES) | MEDIA(MEDIA_WEIGHTS))))
+        return LIMIT_CONTROL_BYTES;
+    return body_media(call) == MEDIA_JSON ? LIMIT_JSON_BODY_BYTES : LIMIT_BODY_BYTES;
+}
+
 static bool check_length(const struct call *call, dsc_err *err)
 {
     const struct request *request = call->request;
-    const char *type = http_header(request, "Content-Type");
-    uint64_t most = LIMIT_CONTROL_BYTES;
+    const uint64_t most = body_most(call);
 
     if (http_header(request, "Transfer-Encoding"))
         return dsc_fail(err, FAULT_LENGTH_REQUIRED, "Transfer-Encoding",
                         "is not taken: send a Content-Length");
     if (request->ambiguous_length)
         return dsc_fail(err, FAULT_MALFORMED_HEADER, "Content-Length", "must be there once");
-    if (call->route->body == ROUTE_JSON_OR_VECTOR || call->route->body == ROUTE_JSON_OR_WEIGHTS)
-        most = is_type(type, "application/json") ? LIMIT_JSON_BODY_BYTES : LIMIT_BODY_BYTES;
     if (request->content_length > most)
         return dsc_fail(err, FAULT_BODY_TOO_LARGE, "Content-Length",
                         "is %" PRIu64 "; this route takes at most %" PRIu64 " bytes",
                         request->content_length, most);
-    if (call->route->body != ROUTE_EMPTY && !request->has_length)
+    if (route_takes(call->route) && !request->has_length)
         return dsc_fail(err, FAULT_LENGTH_REQUIRED, "Content-Length", "is required here");
     return true;
 }
 
-static const char *const accepts[] = {
-    [ROUTE_EMPTY] = NULL,
-    [ROUTE_JSON] = "application/json",
-    [ROUTE_MERGE] = "application/merge-patch+json, application/json",
-    [ROUTE_JSON_OR_WEIGHTS] = "application/json, application/x-safetensors",
-    [ROUTE_JSON_OR_VECTOR] = "application/json, application/octet-stream",
-};
-
 static bool check_type(struct call *call, dsc_err *err)
 {
-    const char *type = http_header(call->request, "Content-Type");
-    const char *take = accepts[call->route->body];
-    char one[64];
+    const char *const type = http_header(call->request, "Content-Type");
+    char take[MEDIA_LIST_BYTES];
 
-    for (const char *at = take; at; at = strchr(at, ',') ? strchr(at, ',') + 2 : NULL) {
-        snprintf(one, sizeof one, "%.*s", (int)strcspn(at, ","), at);
-        if (is_type(type, one))
-            return true;
-    }
-    if (!take)
+    if (!route_takes(call->route) || body_media(call) != MEDIA_COUNT)
         return true;
+    media_list(route_takes(call->route), take);
     reply_header(&call->reply, "Accept", "%s", take);
     return dsc_fail(err, FAULT_UNSUPPORTED_MEDIA_TYPE, "Content-Type", "is \"%.60s\"; send %s",
                     type ? type : "", take);
+}
+
+/* Without a wish the reply has the request's format. */
+static bool check_accept(struct call *call, dsc_err *err)
+{
+    const char *const accept = http_header(call->request, "Accept");
+    const media_set gives = route_gives(call->route);
+    char give[MEDIA_LIST_BYTES];
+
+    if (!gives || media_choose(&call->media, accept, gives, body_media(call)))
+        return true;
+    media_list(gives, give);
+    return dsc_fail(err, FAULT_NOT_ACCEPTABLE, "Accept", "\"%.60s\" does not allow %s", accept,
+                    give);
 }
 
 static bool call_admit(struct call *call, dsc_err *err)
 {
     char allow[64];
 
-    call->route =
-        route_find(call->request->method, call->request->path, call->param, allow, sizeof allow);
+    call->route = route_find(call, allow, sizeof allow);
     if (!call->route && !allow[0])
         return dsc_fail(err, FAULT_NOT_FOUND, "", "there is nothing at %.100s",
                         call->request->path);
@@ -418,7 +422,7 @@ static bool call_admit(struct call *call, dsc_err *err)
         return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping; try again");
     return keyring_admit(call->app->keyring, http_header(call->request, "Authorization"),
                          call->route->scope, err) &&
-           check_length(call, err) && check_type(call, err);
+           check_length(call, err) && check_type(call, err) && check_accept(call, err);
 }
 
 bool route_begin(void *app_, struct request *request)

@@ -6,17 +6,50 @@
 /* A row's place: the kind, the member. */
 #define AT(type, member) .offset = offsetof(struct type, member)
 
-#define STEP_MAX 9007199254740991.0 /* 2^53 - 1: exact in every client's numbers */
+/* `what`_shape, of the rows `what`_rows; OpenAPI calls it `what`. */
+#define SHAPE(what, about, type)                                                                   \
+    const struct shape what##_shape = {                                                            \
+        .name = #what, .doc = about, .size = sizeof(struct type), .fields = what##_rows}
 
-#define SHAPE(what, about, type, rows)                                                             \
-    const struct shape what = {                                                                    \
-        .name = #type, .doc = about, .size = sizeof(struct type), .fields = rows}
+#define TIME FIELD_STRING, .format = "date-time"
+
+static const struct field refused_rows[] = {
+    {"pointer", FIELD_STRING, AT(refused, pointer), FIELD_OPTIONAL,
+     .doc = "A field of the body, as a JSON pointer."},
+    {"header", FIELD_STRING, AT(refused, header), FIELD_OPTIONAL, .doc = "A header's name."},
+    {"query", FIELD_STRING, AT(refused, query), FIELD_OPTIONAL, .doc = "A query parameter's name."},
+    {"detail", FIELD_STRING, AT(refused, detail), .doc = "What is wrong with it."},
+    {0},
+};
+SHAPE(refused, "A value that was refused, and where it is.", refused);
+
+static const struct field problem_rows[] = {
+    {"type", FIELD_STRING, AT(problem, type), .doc = "urn:descent:error:<code>."},
+    {"title", FIELD_STRING, AT(problem, title), .doc = "The same for every failure of a code."},
+    {"status", FIELD_INT, AT(problem, status), .doc = "The reply's status."},
+    {"detail", FIELD_STRING, AT(problem, detail), .doc = "What is wrong, in a sentence."},
+    {"instance", FIELD_STRING, AT(problem, instance), .doc = "The path that was asked for."},
+    {"code", FIELD_STRING, AT(problem, code), .doc = "A constant for programs."},
+    {"request_id", FIELD_STRING, AT(problem, request_id), .doc = "As in X-Request-Id."},
+    {"retryable", FIELD_BOOL, AT(problem, retryable),
+     .doc = "Whether the same request may succeed later."},
+    {"errors", FIELD_LIST, AT(problem, errors), FIELD_OPTIONAL, .shape = &refused_shape,
+     .doc = "The values that were refused."},
+    {"expected", FIELD_INT, AT(problem, expected), FIELD_OPTIONAL,
+     .doc = "dimension_mismatch: the session's coordinates."},
+    {"got", FIELD_INT, AT(problem, got), FIELD_OPTIONAL,
+     .doc = "dimension_mismatch: the numbers that came."},
+    {"current_step", FIELD_INT, AT(problem, current_step), FIELD_OPTIONAL,
+     .doc = "step_stale and step_gap: the session's step."},
+    {0},
+};
+SHAPE(problem, "A failure (RFC 9457).", problem);
 
 static const struct field health_rows[] = {
     {"status", FIELD_STRING, AT(health, status), .doc = "\"ok\"."},
     {0},
 };
-SHAPE(health_shape, "The server answers.", health, health_rows);
+SHAPE(health, "The server answers.", health);
 
 static const struct field limits_rows[] = {
     {"coordinates_max", FIELD_INT, AT(limits_body, coordinates_max),
@@ -33,7 +66,7 @@ static const struct field limits_rows[] = {
      .doc = "Coordinates of a session whose family keeps a dense matrix."},
     {0},
 };
-static SHAPE(limits_shape, "The bounds a client meets.", limits_body, limits_rows);
+static SHAPE(limits, "The bounds a client meets.", limits_body);
 
 static const struct field family_rows[] = {
     {"name", FIELD_STRING, AT(family_body, name), .doc = "What optimizers name it by."},
@@ -43,13 +76,7 @@ static const struct field family_rows[] = {
     {"config", FIELD_JSON, AT(family_body, config), .doc = "Its default config."},
     {0},
 };
-static SHAPE(family_shape, "A kind of optimizer.", family_body, family_rows);
-
-static const struct field word_rows[] = {
-    {"name", FIELD_STRING, AT(word_body, name), .doc = "The word."},
-    {0},
-};
-static SHAPE(word_shape, "A word of the protocol.", word_body, word_rows);
+static SHAPE(family, "A kind of optimizer.", family_body);
 
 static const struct field info_rows[] = {
     {"name", FIELD_STRING, AT(info, name), .doc = "\"descent\"."},
@@ -59,11 +86,11 @@ static const struct field info_rows[] = {
     {"limits", FIELD_OBJECT, AT(info, limits), .shape = &limits_shape, .doc = "Bounds."},
     {"families", FIELD_LIST, AT(info, families), .shape = &family_shape,
      .doc = "Kinds of optimizers."},
-    {"dtypes", FIELD_LIST, AT(info, dtypes), .shape = &word_shape,
-     .doc = "Formats of a binary body."},
+    {"problems", FIELD_STRINGS, AT(info, problems), .doc = "Kinds of functions to train on."},
+    {"dtypes", FIELD_STRINGS, AT(info, dtypes), .doc = "Formats of a binary body."},
     {0},
 };
-SHAPE(info_shape, "The server.", info, info_rows);
+SHAPE(info, "The server.", info);
 
 static const struct field optimizer_new_rows[] = {
     {"name", FIELD_STRING, AT(optimizer_new, name), FIELD_REQUIRED, 1, 63,
@@ -78,7 +105,7 @@ static const struct field optimizer_new_rows[] = {
      .doc = "Short texts by name."},
     {0},
 };
-SHAPE(optimizer_new_shape, "An optimizer to create.", optimizer_new, optimizer_new_rows);
+SHAPE(optimizer_new, "An optimizer to create.", optimizer_new);
 
 static const struct field optimizer_rows[] = {
     {"name", FIELD_STRING, AT(optimizer_body, name), .doc = "Its name."},
@@ -89,10 +116,10 @@ static const struct field optimizer_rows[] = {
     {"source", FIELD_STRING, AT(optimizer_body, source), .doc = "builtin or user."},
     {"latest_version", FIELD_INT, AT(optimizer_body, latest_version), FIELD_NULLABLE,
      .doc = "The highest version, or null."},
-    {"created_at", FIELD_STRING, AT(optimizer_body, created_at), .doc = "RFC 3339."},
+    {"created_at", TIME, AT(optimizer_body, created_at), .doc = "RFC 3339."},
     {0},
 };
-SHAPE(optimizer_shape, "An optimizer.", optimizer_body, optimizer_rows);
+SHAPE(optimizer, "An optimizer.", optimizer_body);
 
 static const struct field optimizer_page_rows[] = {
     {"items", FIELD_LIST, AT(page_body, items), .shape = &optimizer_shape,
@@ -101,14 +128,14 @@ static const struct field optimizer_page_rows[] = {
      .doc = "\"\" on the last page."},
     {0},
 };
-SHAPE(optimizer_page_shape, "A page of optimizers.", page_body, optimizer_page_rows);
+SHAPE(optimizer_page, "A page of optimizers.", page_body);
 
 static const struct field version_new_rows[] = {
     {"config", FIELD_JSON, AT(version_new, config), FIELD_REQUIRED,
      .doc = "Of a hand-designed family."},
     {0},
 };
-SHAPE(version_new_shape, "A version of a hand-designed optimizer.", version_new, version_new_rows);
+SHAPE(version_new, "A version of a hand-designed optimizer.", version_new);
 
 static const struct field version_rows[] = {
     {"optimizer", FIELD_STRING, AT(version_body, optimizer), .doc = "Its optimizer's name."},
@@ -121,14 +148,15 @@ static const struct field version_rows[] = {
     {"state_bytes_per_coordinate", FIELD_INT, AT(version_body, state_bytes_per_coordinate),
      FIELD_NULLABLE, .doc = "Null where the state is not proportional to n."},
     {"source", FIELD_STRING, AT(version_body, source), .doc = "builtin, import or job."},
-    {"job", FIELD_STRING, AT(version_body, job), .doc = "The job that made it, or null."},
-    {"parent", FIELD_STRING, AT(version_body, parent),
+    {"job", FIELD_STRING, AT(version_body, job), FIELD_NULLABLE,
+     .doc = "The job that made it, or null."},
+    {"parent", FIELD_STRING, AT(version_body, parent), FIELD_NULLABLE,
      .doc = "The version it began from, or null."},
     {"metrics", FIELD_JSON, AT(version_body, metrics), .doc = "What was measured of it."},
-    {"created_at", FIELD_STRING, AT(version_body, created_at), .doc = "RFC 3339."},
+    {"created_at", TIME, AT(version_body, created_at), .doc = "RFC 3339."},
     {0},
 };
-SHAPE(version_shape, "A version.", version_body, version_rows);
+SHAPE(version, "A version.", version_body);
 
 static const struct field version_page_rows[] = {
     {"items", FIELD_LIST, AT(page_body, items), .shape = &version_shape,
@@ -137,7 +165,7 @@ static const struct field version_page_rows[] = {
      .doc = "\"\" on the last page."},
     {0},
 };
-SHAPE(version_page_shape, "A page of versions.", page_body, version_page_rows);
+SHAPE(version_page, "A page of versions.", page_body);
 
 static const struct field layout_rows[] = {
     {"name", FIELD_STRING, AT(layout_entry, name), FIELD_REQUIRED, 1, 256,
@@ -148,7 +176,7 @@ static const struct field layout_rows[] = {
      .doc = "Its own optimizer; the session's by default."},
     {0},
 };
-static SHAPE(layout_shape, "A tensor of the optimizee.", layout_entry, layout_rows);
+static SHAPE(layout, "A tensor of the optimizee.", layout_entry);
 
 static const char *const durability_choice[] = {"strict", "relaxed", "memory", NULL};
 
@@ -171,7 +199,9 @@ static const struct field session_new_rows[] = {
      .doc = "Short texts by name."},
     {0},
 };
-SHAPE(session_new_shape, "A session to create.", session_new, session_new_rows);
+SHAPE(session_new, "A session to create.", session_new);
+
+static const char *const session_states[] = {"active", "expired", NULL};
 
 static const struct field session_rows[] = {
     {"id", FIELD_STRING, AT(session_body, id), .doc = "Its id."},
@@ -179,15 +209,17 @@ static const struct field session_rows[] = {
     {"coordinates", FIELD_INT, AT(session_body, coordinates), .doc = "Numbers in a gradient."},
     {"step", FIELD_INT, AT(session_body, step), .doc = "Updates answered."},
     {"state_bytes", FIELD_INT, AT(session_body, state_bytes), .doc = "What it remembers."},
-    {"durability", FIELD_STRING, AT(session_body, durability), .doc = "strict, relaxed or memory."},
-    {"state", FIELD_STRING, AT(session_body, state), .doc = "active or expired."},
+    {"durability", FIELD_STRING, AT(session_body, durability), .words = durability_choice,
+     .doc = "What an answered step survives."},
+    {"state", FIELD_STRING, AT(session_body, state), .words = session_states,
+     .doc = "An expired one is removed a day later."},
     {"ttl_seconds", FIELD_INT, AT(session_body, ttl_seconds), FIELD_NULLABLE,
      .doc = "Seconds without a new step or a reset after which it expires, or null."},
     {"labels", FIELD_LABELS, AT(session_body, labels), .doc = "Short texts by name."},
-    {"created_at", FIELD_STRING, AT(session_body, created_at), .doc = "RFC 3339."},
+    {"created_at", TIME, AT(session_body, created_at), .doc = "RFC 3339."},
     {0},
 };
-SHAPE(session_shape, "A session.", session_body, session_rows);
+SHAPE(session, "A session.", session_body);
 
 static const struct field session_page_rows[] = {
     {"items", FIELD_LIST, AT(page_body, items), .shape = &session_shape,
@@ -196,7 +228,7 @@ static const struct field session_page_rows[] = {
      .doc = "\"\" on the last page."},
     {0},
 };
-SHAPE(session_page_shape, "A page of sessions.", page_body, session_page_rows);
+SHAPE(session_page, "A page of sessions.", page_body);
 
 static const struct field update_in_rows[] = {
     {"gradient", FIELD_VECTOR, 0, FIELD_REQUIRED, .doc = "One number a coordinate."},
@@ -206,7 +238,17 @@ static const struct field update_in_rows[] = {
      .doc = "f where the caller stands."},
     {0},
 };
-SHAPE(update_in_shape, "A gradient.", update_in, update_in_rows);
+SHAPE(update_in, "A gradient.", update_in);
+
+static const struct field update_out_rows[] = {
+    {"update", FIELD_VECTOR, 0, .doc = "Add it to the parameters as it is."},
+    {"step", FIELD_INT, AT(update_out, step), 0, 1, STEP_MAX + 1,
+     .doc = "The session's step from now on."},
+    {"replayed", FIELD_BOOL, AT(update_out, replayed),
+     .doc = "Whether this answer was given before."},
+    {0},
+};
+SHAPE(update_out, "An update.", update_out);
 
 #define KEY_NAME   .doc = "For people; no two keys share one."
 #define KEY_SCOPES .words = scope_words, .doc = "What it may do."
@@ -215,37 +257,36 @@ SHAPE(update_in_shape, "A gradient.", update_in, update_in_rows);
 static const struct field key_new_rows[] = {
     {"name", FIELD_STRING, AT(key_new, name), FIELD_REQUIRED, 1, LIMIT_LABEL_BYTES, KEY_NAME},
     {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_REQUIRED, 1, SCOPE_COUNT, KEY_SCOPES},
-    {"expires_at", FIELD_STRING, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
+    {"expires_at", TIME, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
      KEY_EXPIRY},
     {0},
 };
-SHAPE(key_new_shape, "A key to create.", key_new, key_new_rows);
+SHAPE(key_new, "A key to create.", key_new);
 
 static const struct field key_patch_rows[] = {
     {"name", FIELD_STRING, AT(key_new, name), FIELD_OPTIONAL, 1, LIMIT_LABEL_BYTES, KEY_NAME},
     {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_OPTIONAL, 1, SCOPE_COUNT, KEY_SCOPES},
-    {"expires_at", FIELD_STRING, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
+    {"expires_at", TIME, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
      KEY_EXPIRY},
     {0},
 };
-const struct shape key_patch_shape = {"key_patch", "What to change of a key.",
-                                      sizeof(struct key_new), key_patch_rows};
+SHAPE(key_patch, "What to change of a key.", key_new);
 
 static const struct field key_rows[] = {
     {"id", FIELD_STRING, AT(key_body, id), .doc = "Its id."},
     {"name", FIELD_STRING, AT(key_body, name), KEY_NAME},
     {"prefix", FIELD_STRING, AT(key_body, prefix), .doc = "How its text begins."},
     {"scopes", FIELD_WORDS, AT(key_body, scopes), KEY_SCOPES},
-    {"created_at", FIELD_STRING, AT(key_body, created_at), .doc = "RFC 3339."},
-    {"rotated_at", FIELD_STRING, AT(key_body, rotated_at), .doc = "When its text was made."},
-    {"expires_at", FIELD_STRING, AT(key_body, expires_at), FIELD_NULLABLE, KEY_EXPIRY},
-    {"last_used_at", FIELD_STRING, AT(key_body, last_used_at), FIELD_NULLABLE,
+    {"created_at", TIME, AT(key_body, created_at), .doc = "RFC 3339."},
+    {"rotated_at", TIME, AT(key_body, rotated_at), .doc = "When its text was made."},
+    {"expires_at", TIME, AT(key_body, expires_at), FIELD_NULLABLE, KEY_EXPIRY},
+    {"last_used_at", TIME, AT(key_body, last_used_at), FIELD_NULLABLE,
      .doc = "RFC 3339, a minute early at most after a restart; null: never."},
     {"key", FIELD_STRING, AT(key_body, key), FIELD_OPTIONAL,
      .doc = "Its text, for Authorization: Bearer; only in the reply that makes it."},
     {0},
 };
-SHAPE(key_shape, "A key.", key_body, key_rows);
+SHAPE(key, "A key.", key_body);
 
 static const struct field key_page_rows[] = {
     {"items", FIELD_LIST, AT(page_body, items), .shape = &key_shape, .doc = "Keys, by id."},
@@ -253,4 +294,4 @@ static const struct field key_page_rows[] = {
      .doc = "\"\" on the last page."},
     {0},
 };
-SHAPE(key_page_shape, "A page of keys.", page_body, key_page_rows);
+SHAPE(key_page, "A page of keys.", page_body);

@@ -4,6 +4,23 @@
 
 #include "field.h"
 
+#define STEP_MAX 9007199254740991.0 /* 2^53 - 1: exact in every client's numbers */
+
+/* One value that was refused: exactly one of the three says where it is. */
+struct refused {
+    struct field_seen seen;
+    const char *pointer, *header, *query, *detail;
+};
+
+/* A failure: RFC 9457, and ours. */
+struct problem {
+    struct field_seen seen;
+    const char *type, *title, *detail, *instance, *code, *request_id;
+    int64_t status, expected, got, current_step;
+    bool retryable;
+    struct field_list errors;
+};
+
 struct health {
     struct field_seen seen;
     const char *status;
@@ -21,16 +38,11 @@ struct family_body {
     bool learned;
 };
 
-struct word_body {
-    struct field_seen seen;
-    const char *name;
-};
-
 struct info {
     struct field_seen seen;
     const char *name, *version, *kernel, *arithmetic;
     struct limits_body limits;
-    struct field_list families, dtypes;
+    struct field_list families, problems, dtypes;
 };
 
 struct optimizer_new {
@@ -90,6 +102,12 @@ struct update_in {
     double loss;
 };
 
+struct update_out { /* described only: the handler writes it */
+    struct field_seen seen;
+    int64_t step;
+    bool replayed;
+};
+
 struct key_new { /* or changed */
     struct field_seen seen;
     const char *name, *expires_at;
@@ -102,6 +120,6 @@ struct key_body {
     uint64_t scopes;
 };
 
-extern const struct shape update_in_shape;
+extern const struct shape update_in_shape, update_out_shape, problem_shape, refused_shape;
 
 #endif

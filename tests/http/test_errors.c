@@ -130,16 +130,16 @@ static void test_method_not_allowed(void **state)
     static const struct {
         const char *method, *path, *allow;
     } row[] = {
-        {"DELETE", "/v1", "GET"},
-        {"POST", "/livez", "GET"},
-        {"DELETE", "/v1/sessions", "POST, GET"},
-        {"PUT", "/v1/optimizers", "POST, GET"},
-        {"POST", "/v1/optimizers/sgd", "GET, DELETE"},
+        {"DELETE", "/v1", "GET, HEAD"},
+        {"POST", "/livez", "GET, HEAD"},
+        {"DELETE", "/v1/sessions", "POST, GET, HEAD"},
+        {"PUT", "/v1/optimizers", "POST, GET, HEAD"},
+        {"POST", "/v1/optimizers/sgd", "GET, HEAD, DELETE"},
         {"GET", "/v1/sessions/x/update", "POST"},
         {"GET", "/v1/sessions/x/reset", "POST"},
-        {"PUT", "/v1/optimizers/sgd/versions/1/weights", "GET"},
-        {"get", "/v1", "GET"},
-        {"BREW", "/v1", "GET"},
+        {"PUT", "/v1/optimizers/sgd/versions/1/weights", "GET, HEAD"},
+        {"get", "/v1", "GET, HEAD"},
+        {"BREW", "/v1", "GET, HEAD"},
     };
     char allow[256];
 

@@ -62,8 +62,8 @@ static int call(const struct route *route, const char *key, char *reply, size_t 
             path[len++] = *c;
         }
     server.key = key;
-    int status = served_ask_whole(&server, route->method, path,
-                                  route->body == ROUTE_EMPTY ? NULL : "{}", reply, size);
+    int status = served_ask_whole(&server, route->method, path, route_takes(route) ? "{}" : NULL,
+                                  reply, size);
     server.key = NULL;
     return status;
 }
@@ -85,13 +85,14 @@ static void test_every_route_is_closed(void **state)
 
     (void)state;
     key_make(&unknown, NULL);
-    for (size_t i = 0; i < routes_count; i++) {
-        if (routes[i].scope == SCOPE_NONE)
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        if (route->scope == SCOPE_NONE)
             continue;
-        refused(&routes[i], NULL, 401, "unauthenticated", "Bearer realm=\"descent\"\r\n");
-        refused(&routes[i], "wrong", 401, "unauthenticated", "error=\"invalid_token\"");
-        refused(&routes[i], unknown.text, 401, "unauthenticated", "error=\"invalid_token\"");
-        refused(&routes[i], expired.text, 401, "the key has expired", "error=\"invalid_token\"");
+        refused(route, NULL, 401, "unauthenticated", "Bearer realm=\"descent\"\r\n");
+        refused(route, "wrong", 401, "unauthenticated", "error=\"invalid_token\"");
+        refused(route, unknown.text, 401, "unauthenticated", "error=\"invalid_token\"");
+        refused(route, expired.text, 401, "the key has expired", "error=\"invalid_token\"");
     }
 }
 
@@ -100,9 +101,9 @@ static void test_every_scope_at_every_route(void **state)
     char reply[65536], challenge[128];
 
     (void)state;
-    for (size_t i = 0; i < routes_count; i++) {
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
         for (int scope = SCOPE_FIRST; scope < SCOPE_END; scope++) {
-            const struct route *route = &routes[i];
             bool may = route->scope == SCOPE_NONE || route->scope == SCOPE_ANY ||
                        (int)route->scope == scope;
             if (may) {
@@ -124,13 +125,14 @@ static void test_open_routes(void **state)
     static const char *const open[] = {"/", "/livez", "/readyz", "/openapi.json"};
 
     (void)state;
-    for (size_t i = 0; i < routes_count; i++) {
-        bool listed = strncmp(routes[i].path, "/ui/", 4) == 0; /* the page's assets */
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        bool listed = strncmp(route->path, "/ui/", 4) == 0; /* the page's assets */
         for (size_t k = 0; k < sizeof open / sizeof *open; k++)
-            listed |= strcmp(routes[i].path, open[k]) == 0;
-        assert_int_not_equal(routes[i].scope, SCOPE_UNDECLARED);
-        if ((routes[i].scope == SCOPE_NONE) != listed)
-            fail_msg("%s is %s", routes[i].path, scope_word(routes[i].scope));
+            listed |= strcmp(route->path, open[k]) == 0;
+        assert_int_not_equal(route->scope, SCOPE_UNDECLARED);
+        if ((route->scope == SCOPE_NONE) != listed)
+            fail_msg("%s is %s", route->path, scope_word(route->scope));
     }
 }
 

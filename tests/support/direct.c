@@ -1,5 +1,7 @@
 #include "direct.h"
 
+#include "server/openapi.h"
+
 #include <assert.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -159,7 +161,7 @@ bool direct_open(struct direct *direct, dsc_err *err)
                                                   .compute = app->compute,
                                                   .memory_budget = (size_t)64 << 20},
                          err) &&
-           metrics_open(&app->metrics, routes_count, err) &&
+           metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err);
 }
@@ -175,6 +177,7 @@ void direct_close(struct direct *direct)
     registry_close(direct->app.registry);
     keyring_close(direct->app.keyring);
     metrics_close(direct->app.metrics);
+    buf_drop(direct->app.openapi);
     store_close(direct->app.store);
     dsc_work_free((float *)(void *)direct->app.compute);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {

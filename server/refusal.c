@@ -1,0 +1,175 @@
+#include "refusal.h"
+#include "fault.h"
+#include "shapes.h"
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { POINTER_BYTES = 96 };
+
+/* A byte of a name in a JSON pointer (RFC 6901). */
+static size_t append_byte(char out[POINTER_BYTES], size_t n, char byte)
+{
+    if (n + 3 > POINTER_BYTES)
+        return n;
+    if (byte == '~' || byte == '/') {
+        out[n++] = '~';
+        byte = byte == '~' ? '0' : '1';
+    }
+    out[n++] = byte;
+    return n;
+}
+
+/* layout[1].shape[0] as /layout/1/shape/0, and labels["a.b"] as /labels/a.b. */
+static void pointer_of(const char *where, char out[POINTER_BYTES])
+{
+    bool quoted = false;
+    size_t n = 0;
+
+    out[n++] = '/';
+    for (; *where; where++) {
+        if (*where == '"')
+            quoted = !quoted;
+        else if (!quoted && (*where == '[' || *where == '.') && n + 2 < POINTER_BYTES)
+            out[n++] = '/';
+        else if (quoted || *where != ']')
+            n = append_byte(out, n, *where);
+    }
+    out[n] = '\0';
+}
+
+static bool has_row(const struct field *rows, const char *name)
+{
+    for (; rows && rows->name; rows++)
+        if (strcasecmp(rows->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Headers that every route knows. */
+static bool is_common_header(const char *name)
+{
+    static const char *const names[] = {"Authorization", "Accept", "Content-Type", "Content-Length",
+                                        "Transfer-Encoding"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What a client called a field that is none is no header, whatever its name. */
+static bool is_of_body(const dsc_err *err)
+{
+    return err->code == FAULT_UNKNOWN_FIELD || err->code == FAULT_DUPLICATE_KEY ||
+           err->code == FAULT_MISSING_FIELD;
+}
+
+/* A file has no fields to point at; the sentence names the tensor. */
+static bool is_weights(const struct call *call)
+{
+    enum media media;
+
+    return media_of_type(&media, http_header(call->request, "Content-Type"), MEDIA(MEDIA_WEIGHTS));
+}
+
+static void give(const struct shape *shape, void *body, const char *name, bool given)
+{
+    struct field_seen *const seen = body; /* its first member */
+
+    if (given)
+        seen->given |= field_bit(shape, name);
+}
+
+/* Where the value is that was refused: in the body, a header or the query. */
+static void name_place(struct refused *item, const struct call *call, char pointer[POINTER_BYTES])
+{
+    const struct route *const route = call->route;
+    const dsc_err *const err = &call->err;
+
+    if (!is_of_body(err) && route && has_row(route->query, err->where))
+        item->query = err->where;
+    else if (!is_of_body(err) && (is_common_header(err->where) ||
+                                  (route && has_row(route->request_headers, err->where))))
+        item->header = err->where;
+    else {
+        pointer_of(err->where, pointer);
+        item->pointer = pointer;
+    }
+    item->detail = err->text;
+    give(&refused_shape, item, "pointer", item->pointer != NULL);
+    give(&refused_shape, item, "header", item->header != NULL);
+    give(&refused_shape, item, "query", item->query != NULL);
+}
+
+static void name_facts(struct problem *problem, const dsc_err *err)
+{
+    int64_t *const member[] = {&problem->expected, &problem->got, &problem->current_step};
+    static const char *const name[] = {"expected", "got", "current_step"};
+
+    for (int i = 0; i < 2 && err->fact[i].name; i++)
+        for (int k = 0; k < 3; k++)
+            if (strcmp(name[k], err->fact[i].name) == 0) {
+                *member[k] = (int64_t)err->fact[i].value;
+                give(&problem_shape, problem, name[k], true);
+            }
+}
+
+static bool write_problem(struct buf *out, const struct call *call, const struct fault *fault)
+{
+    const dsc_err *const err = &call->err;
+    char type[64], detail[sizeof err->where + sizeof err->text + 4], pointer[POINTER_BYTES];
+    struct refused item = {.detail = err->text};
+    struct problem problem = {
+        .type = type,
+        .title = fault->title,
+        .status = fault->status,
+        .detail = detail,
+        .instance = call->request->path,
+        .code = fault->word,
+        .request_id = call->request->id,
+        .retryable = fault->retryable,
+        .errors = {1, &item},
+    };
+
+    snprintf(type, sizeof type, "urn:descent:error:%s", fault->word);
+    snprintf(detail, sizeof detail, "%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+    name_place(&item, call, pointer);
+    name_facts(&problem, err);
+    give(&problem_shape, &problem, "errors", err->where[0] && !is_weights(call));
+    return field_encode(&problem_shape, &problem, out, NULL);
+}
+
+/* RFC 6750, section 3. */
+static void add_challenge(struct call *call, int status)
+{
+    const bool sent = http_header(call->request, "Authorization") != NULL;
+
+    if (status == 401)
+        reply_header(&call->reply, "WWW-Authenticate", "Bearer realm=\"descent\"%s",
+                     sent ? ", error=\"invalid_token\"" : "");
+    if (status == 403 && call->route->scope >= SCOPE_FIRST)
+        reply_header(&call->reply, "WWW-Authenticate",
+                     "Bearer realm=\"descent\", error=\"insufficient_scope\", scope=\"%s\"",
+                     scope_word(call->route->scope));
+}
+
+void refusal_write(struct call *call)
+{
+    const struct fault *const fault = fault_find(call->err.code);
+    struct reply *const reply = &call->reply;
+
+    buf_drop(reply->body);
+    reply->body = buf_new(2048);
+    if (reply->body && !write_problem(reply->body, call, fault)) {
+        buf_drop(reply->body);
+        reply->body = NULL; /* no memory: the status has to do */
+    }
+    reply->status = fault->status;
+    reply->content_type = reply->body ? MEDIA_PROBLEM : NULL;
+    if (fault->status != 405 && fault->status != 415)
+        reply->headers = 0;
+    if (fault->status == 503 || fault->status == 429)
+        reply_header(reply, "Retry-After", "1");
+    add_challenge(call, fault->status);
+}

@@ -1,0 +1,41 @@
+/* routes_optimizers.c -- optimizers and their versions */
+#include "api.h"
+
+static const struct field if_none_match[] = {
+    {"If-None-Match", FIELD_STRING, .doc = "ETags of copies that the client has."},
+    {0},
+};
+
+static const struct field weights_headers[] = {
+    {"ETag", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "\"sha256:...\", of the file."},
+    {0},
+};
+
+const struct route optimizer_routes[] = {
+    {"POST", "/v1/optimizers", SCOPE_OPTIMIZERS_WRITE, "Create an optimizer",
+     .in = &optimizer_new_shape, .out = &optimizer_shape, .status = 201,
+     .may_fail = CAN(FAULT_ALREADY_EXISTS), .serve = optimizer_post},
+    {"GET", "/v1/optimizers", SCOPE_OPTIMIZERS_READ, "List optimizers", .query = page_query,
+     .out = &optimizer_page_shape, .status = 200, .serve = optimizer_list},
+    {"GET", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_READ, "One optimizer",
+     .out = &optimizer_shape, .status = 200, .serve = optimizer_get},
+    {"DELETE", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_WRITE, "Delete an optimizer",
+     .status = 204, .may_fail = CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_IN_USE),
+     .serve = optimizer_delete},
+
+    {"POST", "/v1/optimizers/{name}/versions", SCOPE_OPTIMIZERS_WRITE,
+     "Add a version: a weights file or a config", .take = MEDIA(MEDIA_JSON) | MEDIA(MEDIA_WEIGHTS),
+     .in = &version_new_shape, .out = &version_shape, .status = 201,
+     .may_fail = CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_INVALID_WEIGHTS), .serve = version_post},
+    {"GET", "/v1/optimizers/{name}/versions", SCOPE_OPTIMIZERS_READ, "List versions",
+     .query = page_query, .out = &version_page_shape, .status = 200, .serve = version_list},
+    {"GET", "/v1/optimizers/{name}/versions/{n}", SCOPE_OPTIMIZERS_READ, "One version",
+     .out = &version_shape, .status = 200, .serve = version_get},
+    {"DELETE", "/v1/optimizers/{name}/versions/{n}", SCOPE_OPTIMIZERS_WRITE, "Delete a version",
+     .status = 204, .may_fail = CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_IN_USE),
+     .serve = version_delete},
+    {"GET", "/v1/optimizers/{name}/versions/{n}/weights", SCOPE_OPTIMIZERS_READ,
+     "The safetensors file", .request_headers = if_none_match, .give = MEDIA(MEDIA_WEIGHTS),
+     .status = 200, .also = {304}, .reply_headers = weights_headers, .serve = weights_get},
+    {0},
+};
