@@ -18,6 +18,10 @@ CPPFLAGS := -D_GNU_SOURCE -I.
 LDFLAGS  := $(EXTRA_LDFLAGS)
 LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lpthread -lm
 
+# One short line for each file, or, with V=1, the whole command.
+Q   := $(if $(filter 1,$(V)),,@)
+say  = $(if $(Q),@echo "$(1) $(2)")
+
 # --- what is built ------------------------------------------------------------------------------------------
 
 # Steps are compiled once for each instruction set; the rest of the core once.
@@ -46,8 +50,8 @@ CRASH_TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/*.c))
 # --- the two commands ---------------------------------------------------------------------------------------
 
 .PHONY: all run test help
-all: deps-build
-	@$(MAKE) --no-print-directory $(BUILD)/descent
+all: deps-build ## install what is needed and build build/descent
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent
 
 run: all ## install, build, create ./.descent and serve on 127.0.0.1:8080 (LISTEN=, DATA= change that)
 	$(BUILD)/descent serve --listen $(or $(LISTEN),127.0.0.1:8080) --data $(or $(DATA),.descent)
@@ -56,8 +60,9 @@ test: deps-test ## install, build and run every test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent tests
 	@$(MAKE) --no-print-directory run-tests
 
-help:
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+help: ## print this
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo; echo "V=1 shows whole commands, BUILD=DIR builds elsewhere, CC=clang with another compiler."
 
 # --- what must be installed ---------------------------------------------------------------------------------
 
@@ -78,54 +83,65 @@ deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
 # --- rules --------------------------------------------------------------------------------------------------
 
 $(BUILD)/descent: $(BUILD)/server/main.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libdescent.a: $(CORE_OBJECTS)
+	$(call say,AR,$@)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 # core/x.c -> core/x_plain.o, core/x_v3.o, ...
 define kernel_rule
 $(KERNEL_ISAS:%=$(BUILD)/$(1)_%.o): $(BUILD)/$(1)_%.o: $(1).c
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $$(FLAGS_$$*) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$< ($$*))
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $$(FLAGS_$$*) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach source,$(KERNEL_SOURCES:%.c=%),$(eval $(call kernel_rule,$(source))))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Migrations (and later pages and pretrained optimizers) become C arrays.
 $(BUILD)/migrations/embed: migrations/embed.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
 
 EMBEDDED := $(sort $(wildcard migrations/*/*.sql))
 $(BUILD)/migrations/embedded.c: $(BUILD)/migrations/embed $(EMBEDDED)
-	$< $(EMBEDDED) > $@.part && mv $@.part $@
+	$(call say,EMBED,$@)
+	$(Q)$< $(EMBEDDED) > $@.part && mv $@.part $@
 
 $(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 .PHONY: tests run-tests
 tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # What calculates in dsc_real, compiled for double: a float has too few digits to check gradients.
 DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c) $(wildcard core/problem*.c)
 DOUBLE_OBJECTS := $(DOUBLE_SOURCES:%.c=$(BUILD)/double/%.o)
 $(BUILD)/double/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_double) -MMD -MP -c -o $@ $<
+	$(call say,CC,$< (double))
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS_double) -MMD -MP -c -o $@ $<
 $(BUILD)/tests/double/%: $(BUILD)/double/tests/double/%.o $(DOUBLE_OBJECTS) $(BUILD)/libdescent.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What tests/support/direct.c stands in for.
 DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads pool_waiting)
@@ -171,7 +187,7 @@ fuzz-build: deps-fuzz
 fuzz-smoke: fuzz-build ## every fuzz target over its corpus and a few seconds more
 	@for t in $(FUZZ_TARGETS); do $(call fuzz_one,$$t,-seed=1 -max_total_time=$(SMOKE_SECONDS)); done
 
-fuzz: fuzz-build ## fuzz one target: TARGET=vector SECONDS=600
+fuzz: fuzz-build ## fuzz one target for long: TARGET=vector SECONDS=600
 	@test -f tests/fuzz/fuzz_$(TARGET).c || { echo "TARGET is one of: $(FUZZ_TARGETS)"; exit 2; }
 	@$(call fuzz_one,$(TARGET),-max_total_time=$(or $(SECONDS),60))
 
@@ -195,7 +211,7 @@ openapi: $(BUILD)/descent ## write clients/openapi.json anew after a change of t
 .PHONY: format format-check clean
 format: deps-check ## lay out the code with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
-format-check: deps-check
+format-check: deps-check ## say what clang-format would change
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 
 # A file includes headers of its own floor or lower, and each foreign header has one door.
