@@ -51,13 +51,13 @@ CRASH_TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/*.c))
 
 .PHONY: all run test help
 all: deps-build ## install what is needed and build build/descent
-	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent
+	@$(MAKE) --no-print-directory -j$$(nproc) program
 
 run: all ## install, build, create ./.descent and serve on 127.0.0.1:8080 (LISTEN=, DATA= change that)
 	$(BUILD)/descent serve --listen $(or $(LISTEN),127.0.0.1:8080) --data $(or $(DATA),.descent)
 
 test: deps-test ## install, build and run every test
-	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent tests
+	@$(MAKE) --no-print-directory -j$$(nproc) program tests
 	@$(MAKE) --no-print-directory run-tests
 
 help: ## print this
@@ -82,6 +82,8 @@ deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
 
 # --- rules --------------------------------------------------------------------------------------------------
 
+.PHONY: program
+program: $(BUILD)/descent ; @:
 $(BUILD)/descent: $(BUILD)/server/main.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -121,7 +123,7 @@ $(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 .PHONY: tests run-tests
-tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS)
+tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS) ; @:
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
@@ -227,6 +229,23 @@ floors: ## check who includes what
 cppcheck: deps-check ## static analysis
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 --inline-suppr \
 	  --suppress=missingIncludeSystem -D_GNU_SOURCE -DDSC_KERNEL_PLAIN -I. core server migrations
+
+# --- installed ----------------------------------------------------------------------------------------------
+
+PREFIX ?= /usr/local
+UNITS  := $(PREFIX)/lib/systemd/system
+
+.PHONY: install runtime-packages
+install: all ## copy program, manual page and systemd unit to PREFIX=/usr/local (below DESTDIR=)
+	install -D -s -m 755 $(BUILD)/descent $(DESTDIR)$(PREFIX)/bin/descent
+	install -D -m 644 server/descent.1 $(DESTDIR)$(PREFIX)/share/man/man1/descent.1
+	@mkdir -p $(DESTDIR)$(UNITS)
+	sed 's|@BINDIR@|$(PREFIX)/bin|' server/descent.service > $(DESTDIR)$(UNITS)/descent.service
+
+# By what the program is linked with: no second list.
+runtime-packages: all ## print the Debian packages that the program needs to run
+	@objdump -p $(BUILD)/descent | awk '$$1 == "NEEDED" { print "*/$(shell $(CC) -print-multiarch)/*" $$2 }' | \
+	  xargs dpkg-query -S | cut -d: -f1 | sort -u
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

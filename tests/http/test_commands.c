@@ -1,6 +1,7 @@
 /* test_commands.c -- the program as a person at a terminal meets it: help, wrong usage, exit
  * statuses */
 #include "tests/support/served.h"
+#include <netdb.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +130,17 @@ static void test_print_config(void **state)
     unsetenv("DESCENT_LISTN");
 }
 
+/* A bare system (a chroot, some containers) has no /etc/hosts. */
+static bool has_name(const char *name)
+{
+    struct addrinfo *list = NULL;
+    const bool has = getaddrinfo(name, NULL, NULL, &list) == 0;
+
+    if (has)
+        freeaddrinfo(list);
+    return has;
+}
+
 static void test_health(void **state)
 {
     struct served served = {0};
@@ -138,7 +150,8 @@ static void test_health(void **state)
     assert_true(served_start(&served));
     snprintf(words, sizeof words, "health --listen 0.0.0.0:%d", served.port);
     expect(words, 0, "", "");
-    snprintf(words, sizeof words, "health --url http://localhost:%d/", served.port);
+    snprintf(words, sizeof words, "health --url http://%s:%d/",
+             has_name("localhost") ? "localhost" : "127.0.0.1", served.port);
     expect(words, 0, "", "");
     snprintf(words, sizeof words, "health --url http://127.0.0.1:%d/no", served.port);
     expect(words, 1, "", "is not ready: it answers 404");
