@@ -8,6 +8,7 @@ PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev 
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
+PACKAGES_EXAMPLES := $(PACKAGES_BUILD) python3 curl
 PACKAGES_GOLDEN := python3-torch python3-numpy
 
 CC       := gcc
@@ -74,11 +75,12 @@ define install
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps-build deps-test deps-check deps-fuzz
+.PHONY: deps-build deps-test deps-check deps-fuzz deps-examples
 deps-build: ; $(call install,$(PACKAGES_BUILD))
 deps-test: ; $(call install,$(PACKAGES_TEST))
 deps-check: ; $(call install,$(PACKAGES_CHECK))
 deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
+deps-examples: ; $(call install,$(PACKAGES_EXAMPLES))
 
 # --- rules --------------------------------------------------------------------------------------------------
 
@@ -200,6 +202,10 @@ mkdir -p $(BUILD)/fuzz/corpus/$(1) tests/fuzz/corpus/$(1) && \
   { tail -60 $(BUILD)/fuzz/$(1).log; echo "FAILED: fuzz_$(1)"; exit 1; }; \
   echo "fuzz_$(1): $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/fuzz/$(1).log) inputs, $$(ls tests/fuzz/corpus/$(1) | wc -l) kept"
 endef
+
+.PHONY: examples
+examples: all deps-examples ## what README.md says to paste, and clients/examples, against a server of their own
+	@python3 clients/examples/check.py $(BUILD)/descent
 
 .PHONY: golden
 golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)
