@@ -13,6 +13,16 @@ handler livez_get, readyz_get, info_get, openapi_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
 handler version_post, version_list, version_get, version_delete, weights_get;
 handler session_post, session_list, session_get, session_remove, session_restart, session_update;
+
+/* api_layout.c: a session's coordinates and tensors, from a request that was decoded into the
+ * call's arena, and to a reply. FAULT_INVALID_VALUE with where = "layout[1].optimizer",
+ * FAULT_NOT_FOUND and FAULT_NO_VERSION likewise. */
+struct session_new;
+struct session_body;
+bool layout_read(struct call *call, const struct session_new *in, struct session_row *row,
+                 dsc_err *err) DSC_MUST_CHECK;
+bool layout_show(struct call *call, const struct session_row *row, struct session_body *out,
+                 dsc_err *err) DSC_MUST_CHECK;
 handler metrics_get;
 handler key_post, key_list, key_get, key_patch, key_remove, key_rotate;
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* --- create, show, list, end --- */
 
@@ -21,30 +20,33 @@ static uint64_t null_bit(const struct shape *shape, const char *name)
     return 0;
 }
 
-/* FAULT_NOT_FOUND when the session has left since its row was read. The model comes first: its
- * version cannot leave before the session, which session_steps finds there or not. */
+/* Rows from before state_bytes was kept have one version. */
+static bool state_bytes(struct call *call, const struct session_row *row, int64_t *bytes,
+                        dsc_err *err)
+{
+    dsc_model *model = NULL;
+
+    *bytes = row->state_bytes;
+    if (row->state_bytes >= 0)
+        return true;
+    if (!registry_model(call->app->registry, row->version_id, &model, err))
+        return false;
+    *bytes = (int64_t)(dsc_model_state_len(model, (size_t)row->coordinates) * sizeof(float));
+    dsc_model_drop(model);
+    return true;
+}
+
+/* As a listing has it. FAULT_NOT_FOUND when the session has left since its row was read. */
 static bool show_session(struct call *call, const struct session_row *row, struct session_body *out,
                          dsc_err *err)
 {
-    dsc_model *model = NULL;
     uint64_t steps = 0;
     int64_t expires_at = 0;
-    dsc_err why = {0};
 
-    if (!registry_model(call->app->registry, row->version_id, &model, &why)) {
-        if (why.code == FAULT_NOT_FOUND)
-            return dsc_fail(err, FAULT_NOT_FOUND, "", "there is no session %s", row->id);
-        *err = why;
-        return false;
-    }
     if (!session_steps(call->app->sessions, row, &steps, err) ||
-        !session_expires_at(call->app->sessions, row, &expires_at, err)) {
-        dsc_model_drop(model);
+        !session_expires_at(call->app->sessions, row, &expires_at, err) ||
+        !state_bytes(call, row, &out->state_bytes, err))
         return false;
-    }
-    out->state_bytes =
-        (int64_t)(dsc_model_state_len(model, (size_t)row->coordinates) * sizeof(float));
-    dsc_model_drop(model);
     out->id = row->id;
     out->optimizer = row->optimizer;
     out->durability = durability_words[row->durability];
@@ -54,37 +56,24 @@ static bool show_session(struct call *call, const struct session_row *row, struc
     out->coordinates = row->coordinates;
     out->step = (int64_t)steps;
     out->ttl_seconds = row->ttl_seconds;
+    out->clip_norm = row->clip_norm;
     if (!row->ttl_seconds)
         out->seen.null |= null_bit(&session_shape, "ttl_seconds");
+    if (row->clip_norm == 0)
+        out->seen.null |= null_bit(&session_shape, "clip_norm");
     return true;
 }
 
-/* n from exactly one of `coordinates` and `layout`. */
-static bool count_coordinates(const struct session_new *in, int64_t *n, dsc_err *err)
+/* With its layout. */
+static bool show_whole(struct call *call, const struct session_row *row, struct session_body *out,
+                       dsc_err *err)
 {
-    const struct layout_entry *entry = in->layout.items;
+    const uint64_t bit = null_bit(&session_shape, "layout");
 
-    if ((in->coordinates != 0) == (in->layout.count != 0))
-        return dsc_fail(err, FAULT_INVALID_VALUE, "coordinates",
-                        "give exactly one of coordinates and layout");
-    *n = in->coordinates;
-    for (size_t i = 0; i < in->layout.count; i++) {
-        const int64_t *dim = entry[i].shape.items;
-        int64_t size = 1;
-        char where[64];
-        snprintf(where, sizeof where, "layout[%zu].%s", i,
-                 entry[i].optimizer ? "optimizer" : "shape");
-        if (entry[i].optimizer && strcmp(entry[i].optimizer, in->optimizer) != 0)
-            return dsc_fail(err, FAULT_INVALID_VALUE, where,
-                            "an entry's own optimizer is not offered yet");
-        for (size_t d = 0; d < entry[i].shape.count && size <= LIMIT_COORDINATES; d++)
-            size *= dim[d];
-        *n += size;
-        if (*n > LIMIT_COORDINATES)
-            return dsc_fail(err, FAULT_INVALID_VALUE, where,
-                            "the layout has more than %d coordinates", LIMIT_COORDINATES);
-    }
-    return true;
+    out->seen.given |= bit;
+    if (row->tensors == 0)
+        out->seen.null |= bit;
+    return show_session(call, row, out, err) && layout_show(call, row, out, err);
 }
 
 bool session_post(struct call *call, const void *in_, void *out, dsc_err *err)
@@ -95,17 +84,16 @@ bool session_post(struct call *call, const void *in_, void *out, dsc_err *err)
         .durability = (enum durability)in->durability,
         .labels = in->labels ? in->labels : "{}",
         .ttl_seconds = in->ttl_seconds,
+        .clip_norm = in->clip_norm,
     };
 
-    if (in->clip_norm != 0)
-        return dsc_fail(err, FAULT_INVALID_VALUE, "clip_norm", "is not offered yet; send null");
-    if (!count_coordinates(in, &row.coordinates, err) ||
+    if (!layout_read(call, in, &row, err) ||
         !registry_resolve(call->app->registry, in->optimizer, &version, &call->arena, err))
         return false;
     row.version_id = version.id;
     if (!session_create(call->app->sessions, &row, &call->arena, err) ||
         !store_session_find(call->app->store, row.id, &row, &call->arena, err) ||
-        !show_session(call, &row, out, err))
+        !show_whole(call, &row, out, err))
         return false;
     reply_header(&call->reply, "Location", "/v1/sessions/%s", row.id);
     return true;
@@ -118,7 +106,7 @@ bool session_get(struct call *call, const void *in, void *out_, dsc_err *err)
 
     (void)in;
     if (!store_session_find(call->app->store, call->param[0], &row, &call->arena, err) ||
-        !show_session(call, &row, out, err))
+        !show_whole(call, &row, out, err))
         return false;
     reply_header(&call->reply, "ETag", "\"%lld\"", (long long)out->step);
     return true;
@@ -144,14 +132,17 @@ static bool show_page(struct call *call, const struct session_row *row, size_t c
 bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
 {
     struct page_body *out = out_;
+    const struct session_filter filter = {.labels = 0};
     struct session_row *row;
     const char *after;
     size_t size, count, shown;
 
     (void)in;
-    if (!call_page(call, &size, &after, err) ||
-        !store_session_list(call->app->store, strtoll(after, NULL, 10), size, &row, &count,
-                            &call->arena, err))
+    if (!call_page(call, &size, &after, err))
+        return false;
+    int64_t cursor = strtoll(after, NULL, 10);
+    if (!store_session_list(call->app->store, &filter, &cursor, size, &row, &count, &call->arena,
+                            err))
         return false;
     struct session_body *item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
     char *token = dsc_arena_take(&call->arena, 24, 1);
@@ -159,8 +150,8 @@ bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
     if (!show_page(call, row, count, item, &shown, err))
         return false;
-    if (count == size)
-        snprintf(token, 24, "%lld", (long long)row[count - 1].seq);
+    if (cursor)
+        snprintf(token, 24, "%lld", (long long)cursor);
     out->items = (struct field_list) {shown, item};
     out->next_page_token = token;
     return true;
@@ -183,7 +174,7 @@ bool session_restart(struct call *call, const void *in, void *out, dsc_err *err)
     bool ok = session_reset(call->app->sessions, session, err);
     session_drop(call->app->sessions, session);
     return ok && store_session_find(call->app->store, call->param[0], &row, &call->arena, err) &&
-           show_session(call, &row, out, err);
+           show_whole(call, &row, out, err);
 }
 
 /* --- update --- */

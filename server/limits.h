@@ -33,6 +33,12 @@
 /* Items in one page of a listing. */
 #define LIMIT_PAGE 1000
 
+/* Rows that one page of a filtered listing looks at: about 10 ms; then the page ends short. */
+#define LIMIT_SCAN 10000
+
+/* label.* filters of one listing: each is a search in an index for every row looked at. */
+#define LIMIT_LABEL_FILTERS 8
+
 /* ntm_bfgs keeps n x n numbers: 64 MB at this many coordinates. */
 #define LIMIT_DENSE_COORDINATES 4096
 

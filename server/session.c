@@ -35,6 +35,7 @@ static bool admit(struct sessions *sessions, struct session *session, struct ses
         session_free(session);
         return false;
     }
+    row->state_bytes = (int64_t)groups_state_bytes(session->groups);
     const bool ok = store_session_insert(sessions->means.store, row, err);
     if (ok)
         session->seq = row->seq;

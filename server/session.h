@@ -52,8 +52,9 @@ bool session_load(struct sessions *sessions, const char *id, struct session **ou
                   dsc_err *err) DSC_MUST_CHECK;
 void session_drop(struct sessions *sessions, struct session *session); /* NULL is fine */
 
-/* Create from a row whose id (from the arena), seq and time are filled by the callee and whose
- * other members are checked. FAULT_NOT_FOUND when its version is gone, FAULT_OUT_OF_MEMORY. */
+/* Create from a row whose id (from the arena), seq, time and state_bytes are filled by the callee
+ * and whose other members are checked, but for the number of versions its layout names:
+ * FAULT_INVALID_VALUE. FAULT_NOT_FOUND when one of them is gone, FAULT_OUT_OF_MEMORY. */
 bool session_create(struct sessions *sessions, struct session_row *row, dsc_arena *arena,
                     dsc_err *err) DSC_MUST_CHECK;
 
@@ -99,7 +100,8 @@ struct session_step {
     struct session *session;
     struct task task;
     struct session_place place;
-    struct buf *ordered, *fresh; /* gradient and update in group order */
+    struct buf *ordered, *fresh; /* gradient and update as the optimizers see them */
+    double squares;              /* of the gradient */
     struct record record;
     struct buf *chunk;
     dsc_err failure;

@@ -19,7 +19,8 @@ struct session {
     char id[40];
     int64_t seq, ttl_ms; /* 0: for ever */
     enum durability durability;
-    size_t n, bytes; /* coordinates; what it takes of the memory budget */
+    size_t n, bytes;  /* coordinates; what it takes of the memory budget */
+    double clip_norm; /* of the whole gradient, before any optimizer sees it; 0: none */
 
     struct groups *groups;                  /* NULL until it has been loaded */
     uint64_t chunk_step[GROUPS_CHUNKS_MAX]; /* each chunk in the journal is from before this step */
@@ -84,6 +85,30 @@ void session_forget(struct sessions *sessions, struct session *session);
 /* Is what memory knows still true? FAULT_NOT_FOUND when the session has been deleted meanwhile,
  * FAULT_OVERLOADED when it must be loaded again. Has the turn. */
 bool session_here(const struct session *session, dsc_err *err) DSC_MUST_CHECK;
+
+/* --- session_plan.c: which optimizers, for which coordinates --- */
+
+struct session_plan {
+    int count;
+    int64_t version[GROUPS_MAX];
+    dsc_model *model[GROUPS_MAX]; /* a count of each */
+    struct slice *slice;          /* [slices] in the client's order */
+    size_t slices;
+};
+
+/* FAULT_INVALID_VALUE when the layout names too many versions, FAULT_NOT_FOUND, _OUT_OF_MEMORY;
+ * then there is nothing to close. */
+bool session_plan_open(struct session_plan *plan, struct registry *registry,
+                       const struct session_row *row, dsc_err *err) DSC_MUST_CHECK;
+void session_plan_close(struct session_plan *plan);
+size_t session_plan_state_bytes(const struct session_plan *plan);
+
+/* --- what the optimizers see of a gradient --- */
+
+/* Is that anything else than the client's gradient itself? Then session_arrange makes it: from [n]
+ * in the client's order, of which `squares` is norm_squares, to [n] in group order, clipped. */
+bool session_arranges(const struct session *session);
+void session_arrange(const struct session *session, float *to, const float *from, double squares);
 
 /* --- session_load.c: from the journal --- */
 

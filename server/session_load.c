@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
+#include "norm.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,22 @@ uint64_t session_keep_from(const struct session *session, int64_t renewed, uint6
         if ((int64_t)j != renewed && session->chunk_step[j] < oldest)
             oldest = session->chunk_step[j];
     return oldest;
+}
+
+/* --- what the optimizers see --- */
+
+bool session_arranges(const struct session *session)
+{
+    return session->clip_norm > 0 || groups_reordered(session->groups);
+}
+
+void session_arrange(const struct session *session, float *to, const float *from, double squares)
+{
+    if (groups_reordered(session->groups))
+        groups_gather(session->groups, to, from);
+    else
+        memcpy(to, from, session->n * sizeof *to);
+    norm_scale(to, session->n, norm_factor(squares, session->clip_norm));
 }
 
 /* --- recovery --- */
@@ -111,8 +128,9 @@ static void replay(struct recovery *recovery, uint64_t t)
     struct groups *const groups = session->groups;
     float *const grad = floats(recovery->ordered), *const update = floats(recovery->fresh);
 
-    if (groups_reordered(groups))
-        groups_gather(groups, grad, floats(recovery->gradient));
+    if (session_arranges(session))
+        session_arrange(session, grad, floats(recovery->gradient),
+                        norm_squares(floats(recovery->gradient), session->n));
     for (size_t j = 0; j < groups_chunks(groups); j++)
         if (session->chunk_step[j] <= t)
             groups_chunk_replay(groups, j, t, grad, update, recovery->work);
@@ -159,17 +177,19 @@ static bool recover_steps(struct journal *journal, struct recovery *recovery, ds
     return session->steps > 0 || from == ANY_STEP || from == 0 || damaged(session, err);
 }
 
-/* Buffers for one gradient and one update, twice where group order is another. */
+/* Buffers for one gradient and one update, twice where the optimizers see another. */
 static bool recovery_open(struct recovery *recovery, dsc_err *err)
 {
-    const size_t bytes = recovery->session->n * sizeof(float);
-    const bool twice = groups_reordered(recovery->session->groups);
+    const struct session *const session = recovery->session;
+    const size_t bytes = session->n * sizeof(float);
 
     recovery->gradient = buf_new(bytes);
     recovery->update = buf_new(bytes);
     if (recovery->gradient && recovery->update) {
-        recovery->ordered = twice ? buf_new(bytes) : buf_hold(recovery->gradient);
-        recovery->fresh = twice ? buf_new(bytes) : buf_hold(recovery->update);
+        recovery->ordered =
+            session_arranges(session) ? buf_new(bytes) : buf_hold(recovery->gradient);
+        recovery->fresh =
+            groups_reordered(session->groups) ? buf_new(bytes) : buf_hold(recovery->update);
     }
     if (recovery->ordered && recovery->fresh)
         return true;
@@ -220,17 +240,16 @@ static bool recover(struct journal *journal, struct session *session, float *wor
 
 /* What a session takes: its state, the gradient and update of the last step and of the next, and
  * itself. */
-static size_t memory_of(const dsc_model *model, size_t n)
+static size_t memory_of(const struct session_plan *plan, size_t n)
 {
-    return dsc_model_state_len(model, n) * sizeof(float) + 4 * n * sizeof(float) +
-           sizeof(struct session);
+    return session_plan_state_bytes(plan) + 4 * n * sizeof(float) + sizeof(struct session);
 }
 
 bool session_make(struct sessions *sessions, const struct session_row *row, struct session **out,
                   dsc_err *err)
 {
     struct session *const session = calloc(1, sizeof *session);
-    dsc_model *model = NULL;
+    struct session_plan plan;
 
     if (!session)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
@@ -241,14 +260,15 @@ bool session_make(struct sessions *sessions, const struct session_row *row, stru
     session->durability = row->durability;
     session->ttl_ms = row->ttl_seconds * 1000;
     session->n = (size_t)row->coordinates;
+    session->clip_norm = row->clip_norm;
     session->busy = true;
     if (!session_used_at(sessions, row, &session->used_at, err) ||
-        !registry_model(sessions->means.registry, row->version_id, &model, err)) {
+        !session_plan_open(&plan, sessions->means.registry, row, err)) {
         session_free(session);
         return false;
     }
-    session->bytes = memory_of(model, session->n);
-    dsc_model_drop(model);
+    session->bytes = memory_of(&plan, session->n);
+    session_plan_close(&plan);
     *out = session;
     return true;
 }
@@ -256,13 +276,14 @@ bool session_make(struct sessions *sessions, const struct session_row *row, stru
 bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
                   float *work, dsc_err *err)
 {
-    const struct slice whole = {session->n, 0};
-    dsc_model *model = NULL;
-    bool ok = registry_model(sessions->means.registry, row->version_id, &model, err) &&
-              groups_new(&session->groups, &model, 1, &whole, 1, err) &&
-              (!work || recover(sessions->means.journal, session, work, err));
+    struct session_plan plan;
 
-    dsc_model_drop(model);
+    if (!session_plan_open(&plan, sessions->means.registry, row, err))
+        return false;
+    const bool ok =
+        groups_new(&session->groups, plan.model, plan.count, plan.slice, plan.slices, err) &&
+        (!work || recover(sessions->means.journal, session, work, err));
+    session_plan_close(&plan);
     pthread_mutex_lock(&session->lock);
     session->loaded = ok;
     pthread_mutex_unlock(&session->lock);

@@ -14,6 +14,7 @@
 #include "session_impl.h"
 #include "clock.h"
 #include "fault.h"
+#include "norm.h"
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -206,21 +207,21 @@ static bool step_accept(struct session_step *step, dsc_err *err)
 
 /* --- before that --- */
 
-/* Gradient and update in group order: the same buffers where that is the client's. */
+/* Gradient and update as the optimizers see them: the same buffers where that is the client's. */
 static bool step_order(struct session_step *step, dsc_err *err)
 {
     const struct session *const session = step->session;
-    const bool moved = groups_reordered(session->groups);
+    const bool moved = groups_reordered(session->groups), arranged = session_arranges(session);
 
     step->update = vector_new(session->n, "update", err);
     if (!step->update)
         return false;
     step->fresh = moved ? vector_new(session->n, "update", err) : buf_hold(step->update);
-    step->ordered = moved ? vector_new(session->n, "gradient", err) : buf_hold(step->gradient);
+    step->ordered = arranged ? vector_new(session->n, "gradient", err) : buf_hold(step->gradient);
     if (!step->fresh || !step->ordered)
         return false;
-    if (moved)
-        groups_gather(session->groups, floats(step->ordered), floats(step->gradient));
+    if (arranged)
+        session_arrange(session, floats(step->ordered), floats(step->gradient), step->squares);
     return true;
 }
 
@@ -234,15 +235,17 @@ static bool translate(dsc_err *err)
 }
 
 /* Finiteness comes before the step number, whatever the step. */
-static bool gradient_finite(const float *gradient, size_t n, dsc_err *err)
+static bool gradient_finite(struct session_step *step, dsc_err *err)
 {
+    const float *const gradient = floats(step->gradient);
     char where[64];
     size_t at = 0;
 
-    while (at < n && fabsf(gradient[at]) <= FLT_MAX)
-        at++;
-    if (at == n)
+    step->squares = norm_squares(gradient, step->session->n);
+    if (step->squares <= DBL_MAX)
         return true;
+    while (fabsf(gradient[at]) <= FLT_MAX)
+        at++;
     (void)snprintf(where, sizeof where, "gradient[%zu]", at);
     return dsc_fail(err, FAULT_NON_FINITE_GRADIENT, where, "must be finite in float32");
 }
@@ -303,8 +306,7 @@ static void step_begin(struct session_step *step, float *work)
     dsc_err err = {0};
 
     step->queue_ns = clock_ns() - step->began_ns;
-    const bool ok =
-        session_here(session, &err) && gradient_finite(floats(step->gradient), session->n, &err);
+    const bool ok = session_here(session, &err) && gradient_finite(step, &err);
     const bool again =
         ok && step->has_step && session->gradient && step->step + 1 == session->steps;
     if (ok && again && step_replay(step, &err))

@@ -191,7 +191,9 @@ static const struct field session_new_rows[] = {
      .words = durability_choice,
      .doc = "What an answered step survives: power loss, the process's death, nothing."},
     {"clip_norm", FIELD_REAL, AT(session_new, clip_norm), FIELD_OPTIONAL | FIELD_NULLABLE, 1e-30,
-     1e30, .doc = "Scale the gradient down to this norm, or null."},
+     1e30,
+     .doc = "The whole gradient, over all tensors and optimizers, is scaled down to this Euclidean "
+            "norm before any optimizer sees it; null: never."},
     {"ttl_seconds", FIELD_INT, AT(session_new, ttl_seconds), FIELD_OPTIONAL | FIELD_NULLABLE, 1,
      LIMIT_TTL_SECONDS,
      .doc = "Seconds without a new step or a reset after which it expires, or null for ever."},
@@ -213,6 +215,12 @@ static const struct field session_rows[] = {
      .doc = "What an answered step survives."},
     {"state", FIELD_STRING, AT(session_body, state), .words = session_states,
      .doc = "An expired one is removed a day later."},
+    {"layout", FIELD_LIST, AT(session_body, layout), FIELD_OPTIONAL | FIELD_NULLABLE,
+     .shape = &layout_shape,
+     .doc = "Its tensors, each with the version that steps it; null when it was made by a number "
+            "of coordinates; not in listings."},
+    {"clip_norm", FIELD_REAL, AT(session_body, clip_norm), FIELD_NULLABLE,
+     .doc = "What gradients are scaled down to, or null."},
     {"ttl_seconds", FIELD_INT, AT(session_body, ttl_seconds), FIELD_NULLABLE,
      .doc = "Seconds without a new step or a reset after which it expires, or null."},
     {"labels", FIELD_LABELS, AT(session_body, labels), .doc = "Short texts by name."},

@@ -94,6 +94,8 @@ struct session_body {
     struct field_seen seen;
     const char *id, *optimizer, *durability, *state, *labels, *created_at;
     int64_t coordinates, step, state_bytes, ttl_seconds;
+    struct field_list layout;
+    double clip_norm;
 };
 
 struct update_in {

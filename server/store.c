@@ -14,20 +14,40 @@ const char *const durability_words[] = {"strict", "relaxed", "memory", NULL};
 
 enum { SMALL_PAGE_BYTES = 4096 };
 
-/* Sessions that never reach the disk: the same columns, in memory, seq beyond every stored one
- * (their bulk rows do not exist, so the numbers need only be in order among themselves). */
+/* Sessions that never reach the disk: the same columns in the same order, in memory, seq beyond
+ * every stored one, so that a listing has them last. */
 static const char memory_tables[] =
-    "CREATE TEMP TABLE memory_session (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL "
-    "UNIQUE,"
-    " version INTEGER NOT NULL, coordinates INTEGER NOT NULL, durability INTEGER NOT NULL,"
-    " labels TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL,"
-    " used_at INTEGER NOT NULL);"
-    "CREATE INDEX temp.memory_session_by_version ON memory_session (version);"
+    "CREATE TEMP TABLE memory_session (seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, coordinates INTEGER NOT NULL,"
+    " durability INTEGER NOT NULL, labels TEXT NOT NULL, ttl_seconds INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL, used_at INTEGER NOT NULL, clip_norm REAL NOT NULL,"
+    " state_bytes INTEGER NOT NULL, optimizer INTEGER NOT NULL);"
     "CREATE INDEX temp.memory_session_by_expiry ON memory_session (used_at + ttl_seconds * 1000)"
     " WHERE ttl_seconds > 0;"
+    "CREATE INDEX temp.memory_session_by_version ON memory_session (version);"
+    "CREATE INDEX temp.memory_session_by_optimizer ON memory_session (optimizer);"
     "INSERT INTO temp.sqlite_sequence (name, seq) VALUES ('memory_session', 4611686018427387904);"
-    "CREATE TEMP VIEW any_session AS SELECT * FROM main.session UNION ALL SELECT * FROM "
-    "memory_session;";
+    "CREATE TEMP TABLE memory_tensor (session INTEGER NOT NULL, idx INTEGER NOT NULL,"
+    " name TEXT NOT NULL, shape TEXT NOT NULL, version INTEGER,"
+    " PRIMARY KEY (session, idx)) WITHOUT ROWID;"
+    "CREATE INDEX temp.memory_tensor_by_version ON memory_tensor (version)"
+    " WHERE version IS NOT NULL;"
+    "CREATE TEMP TABLE memory_session_label (name TEXT NOT NULL, value TEXT NOT NULL,"
+    " session INTEGER NOT NULL, PRIMARY KEY (name, value, session)) WITHOUT ROWID;"
+    "CREATE INDEX temp.memory_label_by_session ON memory_session_label (session);"
+    "CREATE TEMP TRIGGER memory_session_leaves AFTER DELETE ON memory_session BEGIN"
+    " DELETE FROM memory_tensor WHERE session = OLD.seq;"
+    " DELETE FROM memory_session_label WHERE session = OLD.seq; END;"
+    "CREATE TEMP TRIGGER memory_session_is_labelled AFTER INSERT ON memory_session BEGIN"
+    " INSERT INTO memory_session_label SELECT key, value, NEW.seq FROM json_each(NEW.labels); END;"
+    "CREATE TEMP TRIGGER memory_session_is_relabelled AFTER UPDATE OF labels ON memory_session"
+    " BEGIN DELETE FROM memory_session_label WHERE session = NEW.seq;"
+    " INSERT INTO memory_session_label SELECT key, value, NEW.seq FROM json_each(NEW.labels); END;"
+    "CREATE TEMP VIEW any_session AS"
+    " SELECT * FROM main.session UNION ALL SELECT * FROM memory_session;"
+    "CREATE TEMP VIEW any_pin AS SELECT session, version FROM main.tensor WHERE version IS NOT NULL"
+    " UNION ALL SELECT session, version FROM memory_tensor WHERE version IS NOT NULL"
+    " UNION ALL SELECT seq, version FROM any_session;";
 
 static void init_lock(struct store *store)
 {

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "core/descent.h"
+#include "limits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,14 @@ struct version_row {
     int64_t size_bytes, weights_count, created_at;
 };
 
+/* A tensor of a session's layout. */
+struct tensor_row {
+    const char *name;
+    const char *shape;     /* "784,20" */
+    int64_t version_id;    /* its own optimizer; 0: the session's */
+    const char *optimizer; /* that one as "adam:1", or NULL */
+};
+
 struct session_row {
     int64_t seq; /* ascending with creation */
     const char *id;
@@ -63,6 +72,20 @@ struct session_row {
     const char *labels;          /* JSON */
     int64_t ttl_seconds;         /* 0: none */
     int64_t created_at, used_at; /* used_at is not later than the last use */
+    double clip_norm;            /* 0: none */
+    int64_t state_bytes;         /* -1: from before this was kept */
+    size_t tensors;              /* of its layout; 0 when it was made by a number of coordinates */
+    struct tensor_row *tensor;
+};
+
+/* Which sessions a listing is about; zeroes: all. */
+struct session_filter {
+    int64_t optimizer_id, version_id; /* the session's own, not those of its tensors */
+    size_t labels;
+    struct label_filter {
+        const char *name, *value;
+    } label[LIMIT_LABEL_FILTERS];
+    int64_t expired_at; /* those whose ttl, as far as their rows know, was over then; 0: all */
 };
 
 /* Insert an optimizer without versions; fills created_at. FAULT_ALREADY_EXISTS. */
@@ -95,13 +118,17 @@ bool store_version_weights(struct store *store, int64_t version_id, struct buf *
 bool store_version_delete(struct store *store, const char *optimizer, int64_t number, dsc_err *err)
     DSC_MUST_CHECK; /* FAULT_NOT_FOUND, _BUILTIN_PROTECTED, _IN_USE */
 
-/* Sessions. Fills seq. FAULT_NOT_FOUND when the version is gone. */
+/* Sessions. Fills seq. FAULT_NOT_FOUND when a version is gone. */
 bool store_session_insert(struct store *store, struct session_row *row,
                           dsc_err *err) DSC_MUST_CHECK;
 bool store_session_find(struct store *store, const char *id, struct session_row *out,
                         dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
-bool store_session_list(struct store *store, int64_t after, size_t max, struct session_row **out,
-                        size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+/* Sessions after *cursor (0: from the first) in order of creation, without their tensors. *cursor
+ * becomes where to go on, or 0 at the end. Examines at most LIMIT_SCAN rows, so a page of a filter
+ * that few sessions pass may be short before the end. */
+bool store_session_list(struct store *store, const struct session_filter *filter, int64_t *cursor,
+                        size_t max, struct session_row **out, size_t *count, dsc_arena *arena,
+                        dsc_err *err) DSC_MUST_CHECK;
 bool store_session_delete(struct store *store, const char *id, dsc_err *err) DSC_MUST_CHECK;
 /* Those whose ttl, as far as their rows know, was over at `then`: at most max, the longest first.
  */

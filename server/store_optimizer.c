@@ -89,7 +89,7 @@ bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
     struct query query = query_begin(
         store,
         "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
-        " JOIN any_session s ON s.version = v.id WHERE v.optimizer = optimizer.id)"
+        " JOIN any_pin s ON s.version = v.id WHERE v.optimizer = optimizer.id)"
         " AND NOT EXISTS (SELECT 1 FROM version v JOIN job_version j ON j.version = v.id"
         " WHERE v.optimizer = optimizer.id)"
         " AND NOT EXISTS (SELECT 1 FROM job WHERE optimizer = optimizer.id AND state < 3)",

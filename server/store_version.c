@@ -173,7 +173,7 @@ bool store_version_delete(struct store *store, const char *optimizer, int64_t nu
     struct query query =
         query_begin(store,
                     "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 "
-                    "FROM any_session WHERE version = ?1) AND NOT EXISTS (SELECT 1 "
+                    "FROM any_pin WHERE version = ?1) AND NOT EXISTS (SELECT 1 "
                     "FROM job_version WHERE version = ?1)",
                     NULL);
     query_bind_int(&query, row.id);
