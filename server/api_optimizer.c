@@ -1,11 +1,22 @@
 #include "api.h"
+#include "condition.h"
 #include "fault.h"
 #include "limits.h"
 #include "safetensors.h"
 #include "shapes.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The row's bit in a struct field_seen. */
+static uint64_t bit_of(const struct shape *shape, const char *name)
+{
+    for (size_t i = 0; shape->fields[i].name; i++)
+        if (strcmp(shape->fields[i].name, name) == 0)
+            return (uint64_t)1 << i;
+    return 0;
+}
 
 /* --- optimizers --- */
 
@@ -20,9 +31,7 @@ static void show_optimizer(struct call *call, const struct optimizer_row *row,
     out->source = row->builtin ? "builtin" : "user";
     out->latest_version = row->latest_version;
     if (row->latest_version == 0)
-        for (size_t i = 0; optimizer_shape.fields[i].name; i++)
-            if (strcmp(optimizer_shape.fields[i].name, "latest_version") == 0)
-                out->seen.null |= (uint64_t)1 << i;
+        out->seen.null |= bit_of(&optimizer_shape, "latest_version");
     out->created_at = call_time(call, row->created_at);
 }
 
@@ -96,17 +105,19 @@ bool optimizer_delete(struct call *call, const void *in, void *out, dsc_err *err
 
 /* --- versions --- */
 
+/* Bytes; or -1 where the state is not proportional to n, because coordinates share some of it. */
 static int64_t state_bytes_per_coordinate(const struct version_row *row)
 {
     const dsc_family *family = dsc_family_find(row->family);
     dsc_layout layout = {0};
     dsc_hyper hyper;
 
-    if (!family || !row->config)
-        return 0;
+    if (!family)
+        return -1;
     dsc_hyper_init(&hyper, family->hyper);
-    if (!field_hyper_decode(&hyper, row->config, strlen(row->config), "", NULL))
-        return 0;
+    if (!field_hyper_decode(&hyper, row->config, strlen(row->config), "", NULL) ||
+        (family->coupled && family->coupled->shared_len(&hyper) > 0))
+        return -1;
     family->state_layout(&layout, &hyper);
     return (int64_t)(layout.len * sizeof(float));
 }
@@ -121,6 +132,8 @@ static void show_version(struct call *call, const struct version_row *row, struc
     out->size_bytes = row->size_bytes;
     out->weights_count = row->weights_count;
     out->state_bytes_per_coordinate = state_bytes_per_coordinate(row);
+    if (out->state_bytes_per_coordinate < 0)
+        out->seen.null |= bit_of(&version_shape, "state_bytes_per_coordinate");
     out->source = row->source;
     out->job = row->job[0] ? row->job : NULL;
     out->parent = row->parent[0] ? row->parent : NULL;
@@ -246,19 +259,66 @@ bool version_delete(struct call *call, const void *in, void *out, dsc_err *err)
            store_version_delete(call->app->store, call->param[0], number, err);
 }
 
+/* Is the whole file asked for, as Range and If-Range say, or a part of it? */
+static enum condition_range weights_range(const struct call *call, const char *tag, uint64_t size,
+                                          uint64_t *begin, uint64_t *end)
+{
+    const char *const unless = http_header(call->request, "If-Range");
+
+    if (unless && !condition_names(unless, tag, CONDITION_STRONG))
+        return RANGE_WHOLE;
+    return condition_range(http_header(call->request, "Range"), size, begin, end);
+}
+
+/* Replace the body by a part of it. */
+static bool cut(struct call *call, uint64_t begin, uint64_t end, dsc_err *err)
+{
+    struct buf *const whole = call->reply.body, *const part = buf_new((size_t)(end - begin));
+
+    if (!part || !buf_append(part, whole->data + begin, (size_t)(end - begin))) {
+        buf_drop(part);
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the range");
+    }
+    reply_header(&call->reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%zu", begin, end - 1,
+                 whole->len);
+    buf_drop(whole);
+    call->reply.body = part;
+    call->reply.status = 206;
+    return true;
+}
+
+static bool send_weights(struct call *call, const struct version_row *row, const char *tag,
+                         dsc_err *err)
+{
+    const uint64_t size = (uint64_t)row->size_bytes;
+    uint64_t begin = 0, end = size;
+    const enum condition_range range = weights_range(call, tag, size, &begin, &end);
+
+    if (range == RANGE_NONE) {
+        reply_header(&call->reply, "Content-Range", "bytes */%" PRIu64, size);
+        return dsc_fail(err, FAULT_RANGE_NOT_SATISFIABLE, "Range",
+                        "is %.60s; the file has %" PRIu64 " bytes",
+                        http_header(call->request, "Range"), size);
+    }
+    call->reply.content_type = "application/x-safetensors";
+    reply_header(&call->reply, "Accept-Ranges", "bytes");
+    return store_version_weights(call->app->store, row->id, &call->reply.body, err) &&
+           (range == RANGE_WHOLE || cut(call, begin, end, err));
+}
+
 bool weights_get(struct call *call, const void *in, void *out, dsc_err *err)
 {
     struct version_row row;
+    char tag[80];
 
     (void)in, (void)out;
     if (!find_version(call, &row, err))
         return false;
-    const char *known = http_header(call->request, "If-None-Match");
-    reply_header(&call->reply, "ETag", "\"sha256:%s\"", row.sha256);
-    if (known && strstr(known, row.sha256)) {
+    (void)snprintf(tag, sizeof tag, "\"sha256:%s\"", row.sha256);
+    reply_header(&call->reply, "ETag", "%s", tag);
+    if (condition_names(http_header(call->request, "If-None-Match"), tag, CONDITION_WEAK)) {
         call->reply.status = 304;
         return true;
     }
-    call->reply.content_type = "application/x-safetensors";
-    return store_version_weights(call->app->store, row.id, &call->reply.body, err);
+    return send_weights(call, &row, tag, err);
 }

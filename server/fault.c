@@ -35,6 +35,8 @@ static const struct fault rows[] = {
     {FAULT_BODY_TOO_LARGE, "body_too_large", 413, "The body is too large", NEVER},
     {FAULT_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415,
      "The media type is not taken here", NEVER},
+    {FAULT_RANGE_NOT_SATISFIABLE, "range_not_satisfiable", 416, "No such range is in the file",
+     NEVER},
     {FAULT_UNKNOWN_FIELD, "unknown_field", 422, "A field is unknown", NEVER},
     {FAULT_MISSING_FIELD, "missing_field", 422, "A field is missing", NEVER},
     {FAULT_INVALID_VALUE, "invalid_value", 422, "A value is not allowed", NEVER},

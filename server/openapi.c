@@ -401,6 +401,7 @@ static const struct {
     {403, {{"WWW-Authenticate", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "RFC 6750."}}},
     {405, {{"Allow", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "The methods there are."}}},
     {415, {{"Accept", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "What is taken."}}},
+    {416, {{"Content-Range", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "bytes */20904."}}},
     {429, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
     {503, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
 };

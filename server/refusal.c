@@ -167,7 +167,7 @@ void refusal_write(struct call *call)
     }
     reply->status = fault->status;
     reply->content_type = reply->body ? MEDIA_PROBLEM : NULL;
-    if (fault->status != 405 && fault->status != 415)
+    if (fault->status != 405 && fault->status != 415 && fault->status != 416)
         reply->headers = 0;
     if (fault->status == 503 || fault->status == 429)
         reply_header(reply, "Retry-After", "1");

@@ -1,13 +1,17 @@
 /* routes_optimizers.c -- optimizers and their versions */
 #include "api.h"
 
-static const struct field if_none_match[] = {
+static const struct field weights_wanted[] = {
     {"If-None-Match", FIELD_STRING, .doc = "ETags of copies that the client has."},
+    {"Range", FIELD_STRING, .doc = "One range of bytes: bytes=0-99, bytes=100-, bytes=-100."},
+    {"If-Range", FIELD_STRING, .doc = "The ETag of the file that the range continues."},
     {0},
 };
 
 static const struct field weights_headers[] = {
     {"ETag", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "\"sha256:...\", of the file."},
+    {"Accept-Ranges", FIELD_STRING, .doc = "bytes"},
+    {"Content-Range", FIELD_STRING, .doc = "Of a 206: bytes 0-99/20904."},
     {0},
 };
 
@@ -35,7 +39,8 @@ const struct route optimizer_routes[] = {
      .status = 204, .may_fail = CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_IN_USE),
      .serve = version_delete},
     {"GET", "/v1/optimizers/{name}/versions/{n}/weights", SCOPE_OPTIMIZERS_READ,
-     "The safetensors file", .request_headers = if_none_match, .give = MEDIA(MEDIA_WEIGHTS),
-     .status = 200, .also = {304}, .reply_headers = weights_headers, .serve = weights_get},
+     "The safetensors file", .request_headers = weights_wanted, .give = MEDIA(MEDIA_WEIGHTS),
+     .status = 200, .also = {206, 304}, .reply_headers = weights_headers,
+     .may_fail = CAN(FAULT_RANGE_NOT_SATISFIABLE), .serve = weights_get},
     {0},
 };

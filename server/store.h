@@ -101,7 +101,7 @@ bool store_optimizer_list(struct store *store, const char *after, size_t max,
 bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err) DSC_MUST_CHECK;
 
 /* A new version; its number is one more than any ever given, its id was never used. Fills
- * optimizer_id, id, number and created_at. */
+ * optimizer_id, id, number and created_at. The same weights are kept once for all versions. */
 bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights,
                           dsc_err *err) DSC_MUST_CHECK;
 /* number 0 means the highest. FAULT_NOT_FOUND for optimizer or version, FAULT_NO_VERSION when it

@@ -4,10 +4,9 @@
 #include "store_query.h"
 
 #define VERSION_SELECT                                                                             \
-    "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source, "         \
-    "length(v.weights),"                                                                           \
-    " v.weights_count, v.created_at, v.job, v.parent, v.metrics FROM version v JOIN optimizer o "  \
-    "ON o.id = v.optimizer "
+    "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source,"          \
+    " length(w.bytes), v.weights_count, v.created_at, v.job, v.parent, v.metrics FROM version v"   \
+    " JOIN optimizer o ON o.id = v.optimizer JOIN weights w ON w.sha256 = v.sha256 "
 
 static void read_version(struct query *query, struct version_row *out)
 {
@@ -47,15 +46,25 @@ static bool take_number(struct store *store, struct version_row *row, dsc_err *e
     return query_end(&query, err) && (found || query_not_found(err, "optimizer", row->optimizer));
 }
 
-static bool insert(struct store *store, struct version_row *row, const struct buf *weights,
-                   dsc_err *err)
+/* The file, unless some version has it already. */
+static bool keep_weights(struct store *store, const char *sha256, const struct buf *weights,
+                         dsc_err *err)
+{
+    struct query query =
+        query_begin(store, "INSERT OR IGNORE INTO weights (sha256, bytes) VALUES (?, ?)", NULL);
+
+    query_bind_text(&query, sha256);
+    query_bind_blob(&query, weights->data, weights->len);
+    return query_run(&query, NULL, err);
+}
+
+static bool insert(struct store *store, struct version_row *row, dsc_err *err)
 {
     struct query query =
         query_begin(store,
                     "INSERT INTO version (optimizer, number, config, sha256, source, weights_count,"
-                    " created_at, weights, job, parent, metrics)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ifnull(?9, ''), ifnull(?10, ''),"
-                    " ifnull(?11, '{}')) RETURNING id",
+                    " created_at, job, parent, metrics) VALUES (?, ?, ?, ?, ?, ?, ?,"
+                    " ifnull(?, ''), ifnull(?, ''), ifnull(?, '{}')) RETURNING id",
                     NULL);
 
     row->created_at = clock_ms();
@@ -66,7 +75,6 @@ static bool insert(struct store *store, struct version_row *row, const struct bu
     query_bind_text(&query, row->source);
     query_bind_int(&query, row->weights_count);
     query_bind_int(&query, row->created_at);
-    query_bind_blob(&query, weights->data, weights->len);
     query_bind_text(&query, row->job);
     query_bind_text(&query, row->parent);
     query_bind_text(&query, row->metrics);
@@ -81,7 +89,10 @@ bool store_version_insert(struct store *store, struct version_row *row, const st
                           dsc_err *err)
 {
     return store_begin(store, err) &&
-           store_end(store, take_number(store, row, err) && insert(store, row, weights, err), err);
+           store_end(store,
+                     take_number(store, row, err) &&
+                         keep_weights(store, row->sha256, weights, err) && insert(store, row, err),
+                     err);
 }
 
 bool store_version_find(struct store *store, const char *optimizer, int64_t number,
@@ -145,7 +156,10 @@ bool store_version_list(struct store *store, const char *optimizer, int64_t afte
 
 bool store_version_weights(struct store *store, int64_t version_id, struct buf **out, dsc_err *err)
 {
-    struct query query = query_begin(store, "SELECT weights FROM version WHERE id = ?", NULL);
+    struct query query = query_begin(store,
+                                     "SELECT w.bytes FROM version v JOIN weights w ON w.sha256 ="
+                                     " v.sha256 WHERE v.id = ?",
+                                     NULL);
 
     query_bind_int(&query, version_id);
     const bool found = query_row(&query);

@@ -5,6 +5,7 @@
  * the next number. */
 #include "server/safetensors.h"
 #include "tests/support/client.h"
+#include "tests/support/disk.h"
 
 #include <cmocka.h>
 #include <math.h>
@@ -219,6 +220,81 @@ static void test_etag(void **state)
 }
 
 /* The parts of a small file: a linear map of two inputs. */
+/* Parts of the file, put together again; and what is no part of it. */
+static void test_ranges(void **state)
+{
+    char path[160], headers[400], value[256], expected[128];
+    struct buf *const file = lstm_file(11, 3, 1);
+    json_t *const version = import(file->data, file->len);
+
+    (void)state;
+    (void)snprintf(path, sizeof path, VERSIONS "/%lld/weights",
+                   (long long)whole(version, "version"));
+    struct asked asked = json_request("GET", path, NULL);
+    asked.headers = headers;
+    for (size_t at = 0; at < file->len; at += 100) {
+        const size_t end = at + 100 < file->len ? at + 100 : file->len;
+        (void)snprintf(headers, sizeof headers, "Range: bytes=%zu-%zu\r\n", at, at + 99);
+        const struct wire_reply reply = client_ask(&client, &asked);
+        assert_int_equal(reply.status, 206);
+        assert_int_equal(reply.len, end - at);
+        assert_memory_equal(reply.body, file->data + at, reply.len);
+        (void)snprintf(expected, sizeof expected, "bytes %zu-%zu/%zu", at, end - 1, file->len);
+        assert_string_equal(client_header(&client, "Content-Range", value), expected);
+    }
+    (void)snprintf(headers, sizeof headers, "Range: bytes=%zu-\r\n", file->len);
+    client_refused(&client, &asked, 416, "range_not_satisfiable");
+    (void)snprintf(expected, sizeof expected, "bytes */%zu", file->len);
+    assert_string_equal(client_header(&client, "Content-Range", value), expected);
+    (void)snprintf(headers, sizeof headers, "Range: bytes=0-9\r\nIf-Range: \"sha256:%s\"\r\n",
+                   text(version, "sha256"));
+    assert_int_equal(client_ask(&client, &asked).status, 206);
+    (void)snprintf(headers, sizeof headers, "Range: bytes=0-9\r\nIf-Range: \"sha256:0\"\r\n");
+    const struct wire_reply reply = client_ask(&client, &asked);
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(reply.len, file->len);
+    json_decref(version);
+    buf_drop(file);
+}
+
+/* How many files are stored; asks the databases of a dead server. */
+static int64_t count_files(void)
+{
+    client_close(&client);
+    assert_true(served_kill(&server));
+    const int64_t count = disk_number(server.dir, "SELECT count(*) FROM weights");
+    assert_true(served_start(&server));
+    return count;
+}
+
+/* The same file twice is stored once, and stays until the last version that has it is gone. */
+static void test_stored_once(void **state)
+{
+    struct buf *const file = lstm_file(12, 20, 2);
+    const int64_t before = count_files();
+    char path[128], weights[160];
+
+    (void)state;
+    json_t *const first = import(file->data, file->len);
+    json_t *const second = import(file->data, file->len);
+    assert_string_equal(text(first, "sha256"), text(second, "sha256"));
+    assert_int_equal(count_files(), before + 1);
+    (void)snprintf(path, sizeof path, VERSIONS "/%lld", (long long)whole(first, "version"));
+    json_decref(client_json(&client, "DELETE", path, NULL, 204));
+    (void)snprintf(weights, sizeof weights, VERSIONS "/%lld/weights",
+                   (long long)whole(second, "version"));
+    const struct asked asked = json_request("GET", weights, NULL);
+    const struct wire_reply reply = client_ask(&client, &asked);
+    assert_int_equal(reply.len, file->len);
+    assert_memory_equal(reply.body, file->data, file->len);
+    (void)snprintf(path, sizeof path, VERSIONS "/%lld", (long long)whole(second, "version"));
+    json_decref(client_json(&client, "DELETE", path, NULL, 204));
+    assert_int_equal(count_files(), before);
+    json_decref(first);
+    json_decref(second);
+    buf_drop(file);
+}
+
 #define WEIGHT(dtype, shape, offsets)                                                              \
     "\"output.weight\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 #define BIAS(dtype, shape, offsets)                                                                \
@@ -612,6 +688,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_import_gives_back_the_bytes),
         cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_stored_once),
         cmocka_unit_test(test_without_metadata),
         cmocka_unit_test(test_other_dtypes),
         cmocka_unit_test(test_versions_by_config),

@@ -78,6 +78,7 @@ static void statuses_are_those_of_the_contract(void **state)
         {412, "precondition_failed"},
         {413, "body_too_large"},
         {415, "unsupported_media_type"},
+        {416, "range_not_satisfiable"},
         {422, "unknown_field missing_field invalid_value dimension_mismatch non_finite_gradient "
               "non_finite_update step_payload_mismatch invalid_weights idempotency_mismatch"},
         {429, "quota_exceeded"},
