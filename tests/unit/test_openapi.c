@@ -163,11 +163,12 @@ static void rows_become_schemas(void **state)
     assert_true(is_json(property("key", "created_at"), "{\"type\": \"string\", \"format\":"
                                                        " \"date-time\", \"description\":"
                                                        " \"RFC 3339.\"}"));
-    assert_true(is_json(property("session_new", "clip_norm"),
-                        "{\"type\": [\"number\", \"null\"], \"minimum\": 1e-30, \"maximum\": 1e30,"
-                        " \"description\": \"The whole gradient, over all tensors and optimizers, is"
-                        " scaled down to this Euclidean norm before any optimizer sees it; null:"
-                        " never.\"}"));
+    assert_true(
+        is_json(property("session_new", "clip_norm"),
+                "{\"type\": [\"number\", \"null\"], \"minimum\": 1e-30, \"maximum\": 1e30,"
+                " \"description\": \"The whole gradient, over all tensors and optimizers, is"
+                " scaled down to this Euclidean norm before any optimizer sees it; null:"
+                " never.\"}"));
     assert_true(is_json(json_object_get(property("session_new", "durability"), "enum"),
                         "[\"strict\", \"relaxed\", \"memory\"]"));
     assert_true(is_json(json_object_get(property("session_new", "layout"), "items"),
