@@ -78,9 +78,8 @@ static void bench_small(struct served *server)
     }
     const struct bench_pair pair =
         bench_in_turn(durable_rate, &crowd, raw_rate, server->dir, BENCH_ROUNDS);
-    bench_row("64 sessions of 10, strict / raw single fdatasync",
-              bench_number(a, pair.a, "/s"), bench_number(b, pair.b, "/s"), pair.ratio,
-              BENCH_AT_LEAST, pair.b < 500 ? 20 : 1.5);
+    bench_row("64 sessions of 10, strict / raw single fdatasync", bench_number(a, pair.a, "/s"),
+              bench_number(b, pair.b, "/s"), pair.ratio, BENCH_AT_LEAST, pair.b < 500 ? 20 : 1.5);
     for (int i = 0; i < SESSIONS; i++)
         caller_close(&crowd.caller[i]);
     free(grad);
@@ -165,8 +164,8 @@ static void bench_large(struct served *server)
 /* --- memory --- */
 
 /* Bytes that a session adds to the server, over a bound. */
-static void bench_memory(const struct served *server, const char *optimizer, size_t n,
-                         double state, double bound, double goal)
+static void bench_memory(const struct served *server, const char *optimizer, size_t n, double state,
+                         double bound, double goal)
 {
     enum { MANY = 40 };
     struct caller caller;

@@ -147,8 +147,7 @@ static void crowd_close(struct crowd *crowd)
 static void against_nginx(const char *what, struct crowd *ours, struct crowd *nginx, double goal)
 {
     char a[32], b[32];
-    const struct bench_pair pair =
-        bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
+    const struct bench_pair pair = bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
 
     bench_row(what, bench_number(a, pair.a, "/s"), bench_number(b, pair.b, "/s"), pair.ratio,
               BENCH_AT_LEAST, goal);

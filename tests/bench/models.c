@@ -39,8 +39,7 @@ void fill_gradient(float *grad, size_t n)
     dsc_rng rng = dsc_rng_at(4, 5, 6);
 
     for (size_t i = 0; i < n; i++)
-        grad[i] =
-            (float)(dsc_rng_normal(&rng) * pow(10, -6 * dsc_rng_uniform(&rng)));
+        grad[i] = (float)(dsc_rng_normal(&rng) * pow(10, -6 * dsc_rng_uniform(&rng)));
 }
 
 /* --- a crew of two --- */
