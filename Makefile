@@ -8,6 +8,7 @@ PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev 
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
+PACKAGES_EXAMPLES := $(PACKAGES_BUILD) python3 curl
 PACKAGES_GOLDEN := python3-torch python3-numpy
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3-torch python3-numpy nginx-light
 
@@ -75,11 +76,13 @@ define install
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps-build deps-test deps-check deps-fuzz
+.PHONY: deps-build deps-test deps-check deps-fuzz deps-examples deps-bench
 deps-build: ; $(call install,$(PACKAGES_BUILD))
 deps-test: ; $(call install,$(PACKAGES_TEST))
 deps-check: ; $(call install,$(PACKAGES_CHECK))
 deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
+deps-examples: ; $(call install,$(PACKAGES_EXAMPLES))
+deps-bench: ; $(call install,$(PACKAGES_BENCH))
 
 # --- rules --------------------------------------------------------------------------------------------------
 
@@ -202,21 +205,25 @@ mkdir -p $(BUILD)/fuzz/corpus/$(1) tests/fuzz/corpus/$(1) && \
   echo "fuzz_$(1): $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/fuzz/$(1).log) inputs, $$(ls tests/fuzz/corpus/$(1) | wc -l) kept"
 endef
 
+.PHONY: examples
+examples: all deps-examples ## what README.md says to paste, and clients/examples, against a server of their own
+	@python3 clients/examples/check.py $(BUILD)/descent
+
 # Each bench_<what>.c prints a table of two sides measured in turn. Goals are no tests: nothing fails.
 BENCH_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/bench/bench_%.c,$(wildcard tests/bench/*.c)))
 BENCHES       := $(patsubst tests/bench/bench_%.c,%,$(wildcard tests/bench/bench_*.c))
 BENCH_RUN      = OPENBLAS_NUM_THREADS=1 nice -n $(or $(NICE),0) $(BUILD)/tests/bench/bench_$(1)
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_SUPPORT) $(BUILD)/tests/support/served.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: benches bench $(BENCHES:%=bench-%)
 benches: $(BENCHES:%=$(BUILD)/tests/bench/bench_%)
-bench-deps: ; $(call install,$(PACKAGES_BENCH))
-bench: bench-deps ## every benchmark; one of them: make bench-kernel (NICE=-5 for a busy machine)
+bench: deps-bench ## every benchmark; one of them: make bench-kernel (NICE=-5 for a busy machine)
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent benches
 	@for b in $(BENCHES); do $(call BENCH_RUN,$$b) || exit 1; done
-$(BENCHES:%=bench-%): bench-%: bench-deps
+$(BENCHES:%=bench-%): bench-%: deps-bench
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent $(BUILD)/tests/bench/bench_$*
 	@$(call BENCH_RUN,$*)
 

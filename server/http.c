@@ -63,6 +63,7 @@ struct http {
     pthread_cond_t idle;
     unsigned active;   /* requests between their first line and the end of their answer */
     unsigned waiting;  /* of these, suspended: the application has them */
+    bool stopped;      /* nothing is handed to the application any more */
     atomic_bool quiet; /* connections are to end with their next answer */
 };
 
@@ -298,15 +299,24 @@ static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, siz
     return MHD_YES;
 }
 
+/* False once the daemon is about to be stopped, which no connection may be suspended for. */
+static bool begin_waiting(struct http *http)
+{
+    pthread_mutex_lock(&http->lock);
+    const bool ok = !http->stopped;
+    http->waiting += ok;
+    pthread_mutex_unlock(&http->lock);
+    return ok;
+}
+
 static enum MHD_Result on_whole(struct exchange *exchange)
 {
     struct http *http = exchange->http;
 
+    if (!begin_waiting(http))
+        return MHD_NO;
     enter(exchange, WAITING);
     peer_deadline(exchange->peer, 0); /* it is ours to be quick now */
-    pthread_mutex_lock(&http->lock);
-    http->waiting++;
-    pthread_mutex_unlock(&http->lock);
     MHD_suspend_connection(exchange->connection);
     http->calls.serve(http->calls.app, &exchange->request);
     return MHD_YES;
@@ -442,6 +452,17 @@ static unsigned connections_max(void)
     return (unsigned)(limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur) - LIMIT_SPARE_DESCRIPTORS;
 }
 
+/* Draining is timed, and the day's clock may jump. */
+static void init_idle(struct http *http)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&http->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 static void http_free(struct http *http)
 {
     streams_close(http->streams);
@@ -460,7 +481,7 @@ bool http_start(struct http **out, const struct http_options *options,
     if (!http)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the listener");
     pthread_mutex_init(&http->lock, NULL);
-    pthread_cond_init(&http->idle, NULL);
+    init_idle(http);
     http->calls = *calls;
     http->probe = options->probe;
     if (!parse_address(options, &address, err) || !peers_open(&http->peers, err) ||
@@ -508,13 +529,14 @@ static void wait_until_idle(struct http *http)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LIMIT_DRAINING_SECONDS;
     pthread_mutex_lock(&http->lock);
     while (http->active > 0 && pthread_cond_timedwait(&http->idle, &http->lock, &until) == 0)
         ;
     while (http->waiting > 0)
         pthread_cond_wait(&http->idle, &http->lock);
+    http->stopped = true;
     pthread_mutex_unlock(&http->lock);
 }
 

@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "fault.h"
 #include "limits.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,8 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How late a deadline may be noticed. */
-enum { SWEEP_MS = 500 };
+enum {
+    SWEEP_MS = 500,    /* how late a deadline may be noticed               */
+    LINGER_READS = 64, /* of 16 kB from one connection before the next one */
+};
 
 struct peer {
     int fd;
@@ -103,7 +107,7 @@ static void wake(struct peers *peers)
 
 void peer_linger(struct peers *peers, struct peer *peer)
 {
-    const int fd = peer ? dup(peer->fd) : -1;
+    const int fd = peer ? fcntl(peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     if (fd < 0)
         return; /* then the client may see a reset connection */
@@ -119,30 +123,40 @@ void peer_linger(struct peers *peers, struct peer *peer)
         close(fd);
 }
 
-/* Read and forget. False when it is over. */
+/* Read and forget, a piece at a time: the others have their turn. False when it is over. */
 static bool read_on(struct lingering *linger, uint64_t now)
 {
     char bytes[16384];
-    ssize_t got;
+    ssize_t got = 1;
 
-    while ((got = recv(linger->fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
-        if ((linger->bytes += (size_t)got) > LIMIT_LINGER_BYTES)
-            return false;
-    return got != 0 && now < linger->deadline; /* -1: nothing now, or an error that poll repeats */
+    for (int i = 0; i < LINGER_READS && got > 0 && linger->bytes <= LIMIT_LINGER_BYTES; i++) {
+        got = recv(linger->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        linger->bytes += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0 && errno != EAGAIN && errno != EINTR)
+        return false;
+    return got != 0 && linger->bytes <= LIMIT_LINGER_BYTES && now < linger->deadline;
 }
 
+static void linger_end(struct peers *peers, size_t i)
+{
+    pthread_mutex_lock(&peers->lock);
+    close(peers->linger[i].fd);
+    peers->linger[i] = peers->linger[--peers->lingering];
+    pthread_mutex_unlock(&peers->lock);
+}
+
+/* The network thread waits for the lock, so nothing is read under it: only this thread takes
+ * entries away, and the others append behind `count`. Backwards, because the last takes the place
+ * of one that ends. */
 static void linger_on(struct peers *peers, uint64_t now)
 {
     pthread_mutex_lock(&peers->lock);
-    for (size_t i = 0; i < peers->lingering;) {
-        if (read_on(&peers->linger[i], now)) {
-            i++;
-            continue;
-        }
-        close(peers->linger[i].fd);
-        peers->linger[i] = peers->linger[--peers->lingering];
-    }
+    const size_t count = peers->lingering;
     pthread_mutex_unlock(&peers->lock);
+    for (size_t i = count; i-- > 0;)
+        if (!read_on(&peers->linger[i], now))
+            linger_end(peers, i);
 }
 
 /* --- the thread --- */

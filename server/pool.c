@@ -6,6 +6,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+struct worker {
+    struct pool *pool;
+    float *work; /* scratch of its own */
+    pthread_t thread;
+};
+
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -13,7 +19,7 @@ struct pool {
     size_t waiting;
     bool closing;
     int threads;
-    pthread_t *thread;
+    struct worker *worker; /* [threads] */
 };
 
 static struct task *pool_take(struct pool *pool)
@@ -32,14 +38,25 @@ static struct task *pool_take(struct pool *pool)
 
 static void *pool_thread(void *arg)
 {
-    struct pool *pool = arg;
-    float *work = dsc_work_new();
+    const struct worker *const worker = arg;
 
-    assert(work); /* at start-up: no memory for scratch means no server */
-    for (struct task *task; (task = pool_take(pool)) != NULL;)
-        task->run(task, work);
-    dsc_work_free(work);
+    for (struct task *task; (task = pool_take(worker->pool)) != NULL;)
+        task->run(task, worker->work);
     return NULL;
+}
+
+/* Memory is asked for here and not on the thread, where nobody could be told. */
+static bool pool_hire(struct pool *pool)
+{
+    struct worker *const worker = &pool->worker[pool->threads];
+
+    *worker = (struct worker) {.pool = pool, .work = dsc_work_new()};
+    if (worker->work && pthread_create(&worker->thread, NULL, pool_thread, worker) == 0) {
+        pool->threads++;
+        return true;
+    }
+    dsc_work_free(worker->work);
+    return false;
 }
 
 bool pool_open(struct pool **out, int threads, dsc_err *err)
@@ -50,10 +67,9 @@ bool pool_open(struct pool **out, int threads, dsc_err *err)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for a pool of threads");
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    pool->thread = calloc((size_t)threads, sizeof *pool->thread);
-    while (pool->thread && pool->threads < threads &&
-           pthread_create(&pool->thread[pool->threads], NULL, pool_thread, pool) == 0)
-        pool->threads++;
+    pool->worker = calloc((size_t)threads, sizeof *pool->worker);
+    while (pool->worker && pool->threads < threads && pool_hire(pool))
+        ;
     if (pool->threads == threads) {
         *out = pool;
         return true;
@@ -114,9 +130,11 @@ void pool_close(struct pool *pool)
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     for (int i = 0; i < pool->threads; i++)
-        pthread_join(pool->thread[i], NULL);
+        pthread_join(pool->worker[i].thread, NULL);
+    for (int i = 0; i < pool->threads; i++)
+        dsc_work_free(pool->worker[i].work);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
-    free(pool->thread);
+    free(pool->worker);
     free(pool);
 }

@@ -78,10 +78,12 @@ static bool write_row(struct journal *journal, int which, const int64_t key[3], 
 {
     sqlite3_stmt *stmt = journal->write[which];
 
+    assert(len <= LIMIT_ROW_BYTES);
     for (int i = 0; i < 3; i++)
         sqlite3_bind_int64(stmt, i + 1, key[i]);
-    if (bytes)
-        sqlite3_bind_blob(stmt, 4, bytes, (int)len, SQLITE_STATIC);
+    /* What would be stored otherwise is the row before. */
+    if (bytes && sqlite3_bind_blob(stmt, 4, bytes, (int)len, SQLITE_STATIC) != SQLITE_OK)
+        return store_sql_fail(journal->writer, err);
     int rc = sqlite3_step(stmt);
     sqlite3_reset(stmt);
     return rc == SQLITE_DONE || store_sql_fail(journal->writer, err);
@@ -137,6 +139,11 @@ static bool write_all(struct journal *journal, struct record *batch, dsc_err *er
     return true;
 }
 
+static size_t record_bytes(const struct record *record)
+{
+    return record->gradient_bytes + record->state_bytes;
+}
+
 static bool run_sql(sqlite3 *db, const char *sql, dsc_err *err)
 {
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || store_sql_fail(db, err);
@@ -147,10 +154,12 @@ static void count_commit(struct journal *journal, const struct record *batch, bo
                          uint64_t began_ns)
 {
     uint64_t records = 0;
+    size_t bytes = 0;
 
-    for (; batch; batch = batch->next)
-        records++;
+    for (; batch; batch = batch->next, records++)
+        bytes += record_bytes(batch);
     pthread_mutex_lock(&journal->lock);
+    journal->usage.bytes -= bytes;
     journal->usage.commits[sync] += ok;
     journal->usage.failures += !ok;
     journal->usage.records += ok ? records : 0;
@@ -212,7 +221,7 @@ static struct record *take_queue(struct journal *journal)
         pthread_cond_wait(&journal->wake, &journal->lock);
     struct record *queue = journal->first;
     journal->first = journal->last = NULL;
-    journal->usage.waiting = journal->usage.bytes = 0;
+    journal->usage.waiting = 0; /* their bytes are pinned until they are committed */
     pthread_mutex_unlock(&journal->lock);
     return queue;
 }
@@ -233,13 +242,12 @@ static void *committer(void *arg)
 
 bool journal_append(struct journal *journal, struct record *record)
 {
-    size_t bytes = record->gradient_bytes + record->state_bytes;
+    const size_t bytes = record_bytes(record);
 
     record->next = NULL;
     pthread_mutex_lock(&journal->lock);
-    bool room =
-        journal->usage.waiting < LIMIT_JOURNAL_QUEUE &&
-        (journal->usage.waiting == 0 || journal->usage.bytes + bytes <= LIMIT_JOURNAL_BYTES);
+    bool room = journal->usage.waiting < LIMIT_JOURNAL_QUEUE &&
+                (journal->usage.bytes == 0 || journal->usage.bytes + bytes <= LIMIT_JOURNAL_BYTES);
     if (room) {
         *(journal->last ? &journal->last->next : &journal->first) = record;
         journal->last = record;

@@ -42,8 +42,9 @@ void journal_close(struct journal *journal); /* commits what waits; NULL is fine
 
 /* What waits for the committer, and what it has done since the start. Any thread. */
 struct journal_usage {
-    size_t waiting, bytes; /* records, and what they pin */
-    uint64_t commits[2];   /* of relaxed ones, of strict ones */
+    size_t waiting;      /* records that the committer has not taken */
+    size_t bytes;        /* what these, and those that it has, pin   */
+    uint64_t commits[2]; /* of relaxed ones, of strict ones */
     uint64_t failures, records, commit_ns;
 };
 struct journal_usage journal_usage(struct journal *journal);
