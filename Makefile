@@ -9,6 +9,7 @@ PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 PACKAGES_EXAMPLES := $(PACKAGES_BUILD) python3 curl
+PACKAGES_DEMO := $(PACKAGES_BUILD) python3 python3-numpy
 PACKAGES_GOLDEN := python3-torch python3-numpy
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3-torch python3-numpy nginx-light
 
@@ -76,13 +77,14 @@ define install
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps-build deps-test deps-check deps-fuzz deps-examples deps-bench
+.PHONY: deps-build deps-test deps-check deps-fuzz deps-examples deps-bench deps-demo
 deps-build: ; $(call install,$(PACKAGES_BUILD))
 deps-test: ; $(call install,$(PACKAGES_TEST))
 deps-check: ; $(call install,$(PACKAGES_CHECK))
 deps-fuzz: ; $(call install,$(PACKAGES_FUZZ))
 deps-examples: ; $(call install,$(PACKAGES_EXAMPLES))
 deps-bench: ; $(call install,$(PACKAGES_BENCH))
+deps-demo: ; $(call install,$(PACKAGES_DEMO))
 
 # --- rules --------------------------------------------------------------------------------------------------
 
@@ -226,6 +228,18 @@ bench: deps-bench ## every benchmark; one of them: make bench-kernel (NICE=-5 fo
 $(BENCHES:%=bench-%): bench-%: deps-bench
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/descent $(BUILD)/tests/bench/bench_$*
 	@$(call BENCH_RUN,$*)
+
+# Debian's Python, for its NumPy. DATA_DIR is where MNIST is; without it the digits are generated figures.
+DATA_DIR ?= $(wildcard ../shared/data)
+DEMO      = /usr/bin/python3 clients/demo/demo.py --serve $(BUILD)/descent $(if $(OPTIMIZER),--optimizer $(OPTIMIZER))
+
+.PHONY: demo demo-test
+demo: all deps-demo ## a learned optimizer against Adam over HTTP, in a minute (DATA_DIR=, OPTIMIZER=)
+	@$(DEMO) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --svg $(BUILD)/demo.svg
+
+demo-test: all deps-demo ## the tests of the demo, and a short one
+	@/usr/bin/python3 clients/demo/test_demo.py
+	@$(DEMO) --quick $(if $(OPTIMIZER),,--optimizer rprop)
 
 .PHONY: golden
 golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)
