@@ -10,6 +10,7 @@ PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 PACKAGES_EXAMPLES := $(PACKAGES_BUILD) python3 curl
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 python3-numpy
+PACKAGES_CLIENTS := $(PACKAGES_BUILD) g++ libcurl4-openssl-dev python3 python3-numpy
 PACKAGES_GOLDEN := python3-torch python3-numpy
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3-torch python3-numpy nginx-light
 
@@ -240,6 +241,12 @@ demo: all deps-demo ## a learned optimizer against Adam over HTTP, in a minute (
 demo-test: all deps-demo ## the tests of the demo, and a short one
 	@/usr/bin/python3 clients/demo/test_demo.py
 	@$(DEMO) --quick $(if $(OPTIMIZER),,--optimizer rprop)
+
+# Python, C and C++ always; of the other languages those whose toolchain is here.
+.PHONY: test-clients
+test-clients: all ## every client in clients/ through the conformance cases, against a real server
+	$(call install,$(PACKAGES_CLIENTS))
+	@clients/conformance/run.py --server $(BUILD)/descent --build $(BUILD)/clients
 
 .PHONY: golden
 golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)
