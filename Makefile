@@ -50,6 +50,7 @@ UNIT_TESTS     := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 HTTP_TESTS     := $(HTTP_SOURCES:%.c=$(BUILD)/%)
 DOUBLE_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/double/*.c))
 CRASH_TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/*.c))
+COVERAGE_TEST  := $(BUILD)/tests/coverage/test_coverage
 
 # --- the two commands ---------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ $(EMBED_OBJECT): $(BUILD)/migrations/embedded.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 .PHONY: tests run-tests
-tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS) ; @:
+tests: $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS) $(COVERAGE_TEST) ; @:
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
@@ -154,11 +155,14 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdes
 
 # What tests/support/direct.c stands in for.
 DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads pool_waiting)
-$(BUILD)/tests/fuzz/fuzz_api: LDFLAGS += $(DIRECT_WRAP)
+$(BUILD)/tests/fuzz/fuzz_api $(BUILD)/tests/http/test_storage: LDFLAGS += $(DIRECT_WRAP)
 $(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o
 
+# The last one asks whether every declared reply was seen; a program that speaks no HTTP leaves an empty record.
 run-tests:
-	@for t in $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do $$t || { echo "FAILED: $$t"; exit 1; }; done
+	@for t in $(UNIT_TESTS) $(DOUBLE_TESTS) $(HTTP_TESTS) $(CRASH_TESTS); do rm -f $$t.seen; \
+	  $$t && touch $$t.seen || { echo "FAILED: $$t"; exit 1; }; done
+	@$(COVERAGE_TEST) $(HTTP_TESTS) || { echo "FAILED: $(COVERAGE_TEST)"; exit 1; }
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: sanitize

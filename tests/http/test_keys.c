@@ -3,9 +3,11 @@
 #include "server/clock.h"
 #include "server/fault.h"
 #include "server/key.h"
+#include "server/limits.h"
 #include "server/routes.h"
 #include "tests/support/served.h"
 #include <jansson.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -348,6 +350,54 @@ static void test_insecure(void **state)
     assert_true(served_stop(&fresh));
 }
 
+/* The names of others stay theirs, also by PATCH. */
+static void test_taken_names(void **state)
+{
+    char path[64], reply[4096];
+
+    (void)state;
+    json_t *made =
+        ask(all.text, "POST", "/v1/keys", "{\"name\":\"renamed\",\"scopes\":[\"jobs:read\"]}", 201);
+    snprintf(path, sizeof path, "/v1/keys/%s", text_of(made, "id"));
+    server.key = all.text;
+    assert_int_equal(served_ask(&server, "PATCH", path, "{\"name\":\"all\"}", reply, sizeof reply),
+                     409);
+    server.key = NULL;
+    assert_non_null(strstr(reply, "already_exists"));
+    json_t *kept = ask(all.text, "GET", path, NULL, 200);
+    assert_string_equal(text_of(kept, "name"), "renamed");
+    json_decref(made);
+    json_decref(kept);
+}
+
+/* The table is filled behind the server's back: ten thousand requests would take longer. */
+static void test_quota(void **state)
+{
+    char sql[512], path[128], reply[4096];
+    sqlite3 *db = NULL;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/descent.db", server.dir);
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < %d) "
+             "INSERT INTO key SELECT printf('fill%%d', n), printf('fill%%d', n), 'jobs:read', "
+             "'', 0, 0, 0, 0 FROM i",
+             LIMIT_KEYS);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_busy_timeout(db, 60000), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    server.key = all.text;
+    assert_int_equal(served_ask(&server, "POST", "/v1/keys",
+                                "{\"name\":\"one more\",\"scopes\":[\"jobs:read\"]}", reply,
+                                sizeof reply),
+                     429);
+    server.key = NULL;
+    assert_non_null(strstr(reply, "quota_exceeded"));
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM key WHERE id LIKE 'fill%'", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+}
+
 /* `descent key create` beside a running server. */
 static void test_created_beside(void **state)
 {
@@ -375,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_bad_bodies),
+        cmocka_unit_test(test_taken_names),
+        cmocka_unit_test(test_quota),
         cmocka_unit_test(test_created_beside),
         cmocka_unit_test(test_first_key),
         cmocka_unit_test(test_configured_key),

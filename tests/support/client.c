@@ -1,4 +1,5 @@
 #include "tests/support/client.h"
+#include "tests/support/contract.h"
 
 #include <cmocka.h>
 #include <inttypes.h>
@@ -25,6 +26,7 @@ static bool send_all(struct client *client, const struct asked *asked)
                  asked->type ? "\r\n" : "", asked->headers ? asked->headers : "");
 
     assert_true(len > 0 && (size_t)len < sizeof head - 64);
+    client->wire.bare = strcmp(asked->method, "HEAD") == 0;
     const int rest = snprintf(head + len, sizeof head - (size_t)len,
                               asked->headers && strstr(asked->headers, "Content-Length")
                                   ? "\r\n"
@@ -46,8 +48,10 @@ struct wire_reply client_ask(struct client *client, const struct asked *asked)
             assert_true(wire_open(&client->wire, client->served->port, WIRE_WIDE));
         client->open = true;
         const bool sent = send_all(client, asked); /* an early answer may come all the same */
-        if (wire_read(&client->wire, &reply))
+        if (wire_read(&client->wire, &reply)) {
+            contract_check(asked->method, asked->path, client->wire.bytes, reply.body, reply.len);
             return reply;
+        }
         (void)sent;
         client_close(client);
         if (fresh)
@@ -69,6 +73,13 @@ const char *client_header(const struct client *client, const char *name, char va
             (void)snprintf(value, 256, "%.*s", (int)strcspn(line + len + 2, "\r"), line + len + 2);
     }
     return value;
+}
+
+bool client_ends(const struct client *client)
+{
+    char value[256];
+
+    return strstr(client_header(client, "Connection", value), "close") != NULL;
 }
 
 static json_t *parse(const struct wire_reply *reply)
@@ -122,7 +133,7 @@ void client_refused(struct client *client, const struct asked *asked, int status
     assert_true(json_is_boolean(json_object_get(problem, "retryable")));
     assert_string_equal(client_header(client, "X-Request-Id", value), text(problem, "request_id"));
     assert_string_equal(client_header(client, "Content-Type", value), "application/problem+json");
-    if (strstr(client_header(client, "Connection", value), "close"))
+    if (client_ends(client))
         client_close(client);
     json_decref(problem);
 }

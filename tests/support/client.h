@@ -30,6 +30,9 @@ void client_close(struct client *client);
 /* Send it and read the whole reply, borrowed until the next call. */
 struct wire_reply client_ask(struct client *client, const struct asked *asked);
 
+/* Does the last reply say that the connection ends with it? */
+bool client_ends(const struct client *client);
+
 /* The value of a header of the last reply, up to the end of its line; "" when it has none. */
 const char *client_header(const struct client *client, const char *name, char value[256]);
 

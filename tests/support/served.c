@@ -1,4 +1,5 @@
 #include "served.h"
+#include "contract.h"
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -115,16 +116,20 @@ int served_ask_whole(const struct served *served, const char *method, const char
     reply[0] = '\0';
     if (fd < 0)
         return -1;
-    int len = snprintf(head, sizeof head,
-                       "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                       "%s%s%s%sContent-Length: %zu\r\n\r\n",
-                       method, path, served->key ? "Authorization: Bearer " : "",
-                       served->key ? served->key : "", served->key ? "\r\n" : "",
-                       body ? "Content-Type: application/json\r\n" : "", body ? strlen(body) : 0);
-    if (send_all(fd, head, (size_t)len) && (!body || send_all(fd, body, strlen(body)))) {
-        read_all(fd, reply, reply_size);
-        if (!strstr(reply, "\r\n\r\n") || sscanf(reply, "HTTP/1.1 %d", &status) != 1)
+    const int head_len =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 "%s%s%s%sContent-Length: %zu\r\n\r\n",
+                 method, path, served->key ? "Authorization: Bearer " : "",
+                 served->key ? served->key : "", served->key ? "\r\n" : "",
+                 body ? "Content-Type: application/json\r\n" : "", body ? strlen(body) : 0);
+    if (send_all(fd, head, (size_t)head_len) && (!body || send_all(fd, body, strlen(body)))) {
+        const size_t len = read_all(fd, reply, reply_size);
+        const char *const end = strstr(reply, "\r\n\r\n");
+        if (!end || sscanf(reply, "HTTP/1.1 %d", &status) != 1)
             status = -1;
+        else if (len < reply_size - 1) /* otherwise it was cut */
+            contract_check(method, path, reply, end + 4, len - (size_t)(end + 4 - reply));
     }
     close(fd);
     return status;

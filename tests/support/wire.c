@@ -102,7 +102,7 @@ bool wire_read(struct wire *wire, struct wire_reply *reply)
     *reply = (struct wire_reply) {
         .step = step ? strtoull(step, NULL, 10) : 0,
         .replayed = replayed && strncmp(replayed, "true", 4) == 0,
-        .len = length ? strtoull(length, NULL, 10) : 0,
+        .len = length && !wire->bare ? strtoull(length, NULL, 10) : 0,
     };
     if (sscanf(wire->bytes, "HTTP/1.1 %d", &reply->status) != 1 || !fill(wire, head + reply->len))
         return false;

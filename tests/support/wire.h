@@ -13,6 +13,7 @@ struct wire {
     int fd;
     char *bytes; /* of the reply being read */
     size_t len, cap;
+    bool bare; /* the reply is one to HEAD: its body does not come */
 };
 
 /* Ordinary, or with so little room on the way that a long reply which is not read stays with the
