@@ -20,6 +20,7 @@
 #include "openapi.h"
 #include "api.h"
 #include "fault.h"
+#include "refusal.h"
 #include "shapes.h"
 #include <assert.h>
 #include <ctype.h>
@@ -392,28 +393,10 @@ static json_t *success(const struct route *route, int status)
     return response;
 }
 
-/* The headers that go with a failure's status. */
-static const struct {
-    int status;
-    struct field row[2];
-} failure_headers[] = {
-    {401, {{"WWW-Authenticate", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "RFC 6750."}}},
-    {403, {{"WWW-Authenticate", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "RFC 6750."}}},
-    {405, {{"Allow", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "The methods there are."}}},
-    {415, {{"Accept", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "What is taken."}}},
-    {416, {{"Content-Range", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "bytes */20904."}}},
-    {429, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
-    {503, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
-};
-
 static json_t *headers_of_failure(int status)
 {
-    json_t *headers = one("X-Request-Id", reference("headers", "X-Request-Id"));
-
-    for (size_t i = 0; i < sizeof failure_headers / sizeof *failure_headers; i++)
-        if (failure_headers[i].status == status)
-            headers = add_headers(headers, failure_headers[i].row);
-    return headers;
+    return add_headers(one("X-Request-Id", reference("headers", "X-Request-Id")),
+                       refusal_headers(status));
 }
 
 /* A problem document with one of these codes. */

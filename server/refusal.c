@@ -154,6 +154,39 @@ static void add_challenge(struct call *call, int status)
                      scope_word(call->route->scope));
 }
 
+static const struct {
+    int status;
+    struct field row[2];
+} headers[] = {
+    {401, {{"WWW-Authenticate", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "RFC 6750."}}},
+    {403, {{"WWW-Authenticate", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "RFC 6750."}}},
+    {405, {{"Allow", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "The methods there are."}}},
+    {415, {{"Accept", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "What is taken."}}},
+    {416, {{"Content-Range", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "bytes */20904."}}},
+    {429, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
+    {503, {{"Retry-After", FIELD_INT, .flags = FIELD_REQUIRED, .doc = "Seconds."}}},
+};
+
+const struct field *refusal_headers(int status)
+{
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+        if (headers[i].status == status)
+            return headers[i].row;
+    return NULL;
+}
+
+/* Those that a success would have had, and that do not go with this status. */
+static void drop_headers(struct reply *reply, int status)
+{
+    const struct field *const rows = refusal_headers(status);
+    int kept = 0;
+
+    for (int i = 0; i < reply->headers; i++)
+        if (has_row(rows, reply->header[i].name))
+            reply->header[kept++] = reply->header[i];
+    reply->headers = kept;
+}
+
 void refusal_write(struct call *call)
 {
     const struct fault *const fault = fault_find(call->err.code);
@@ -167,8 +200,7 @@ void refusal_write(struct call *call)
     }
     reply->status = fault->status;
     reply->content_type = reply->body ? MEDIA_PROBLEM : NULL;
-    if (fault->status != 405 && fault->status != 415 && fault->status != 416)
-        reply->headers = 0;
+    drop_headers(reply, fault->status);
     if (fault->status == 503 || fault->status == 429)
         reply_header(reply, "Retry-After", "1");
     add_challenge(call, fault->status);
