@@ -123,17 +123,25 @@ static void bench_added(const struct served *server)
 struct crowd {
     struct caller caller[CALLERS];
     struct request_text text[CALLERS];
+    pid_t pid;       /* of the server */
+    double cpu[64];  /* seconds of its processor time a request, in each measurement */
+    int measured;
 };
 
 static double crowd_rate(void *arg)
 {
     struct crowd *const crowd = arg;
+    const double seconds = 0.4, cpu = process_cpu(crowd->pid);
+    const double rate =
+        callers_run(crowd->caller, crowd->text, CALLERS, seconds, 200, NULL, NULL);
 
-    return callers_run(crowd->caller, crowd->text, CALLERS, 0.4, 200, NULL, NULL);
+    crowd->cpu[crowd->measured++] = (process_cpu(crowd->pid) - cpu) / (rate * seconds);
+    return rate;
 }
 
-static void crowd_open(struct crowd *crowd, int port)
+static void crowd_open(struct crowd *crowd, int port, pid_t pid)
 {
+    crowd->pid = pid;
     for (int i = 0; i < CALLERS; i++)
         caller_open(&crowd->caller[i], port);
 }
@@ -146,11 +154,18 @@ static void crowd_close(struct crowd *crowd)
 
 static void against_nginx(const char *what, struct crowd *ours, struct crowd *nginx, double goal)
 {
-    char a[32], b[32];
-    const struct bench_pair pair = bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
+    char text[96], a[32], b[32];
 
+    ours->measured = nginx->measured = 0;
+    const struct bench_pair pair =
+        bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
     bench_row(what, bench_number(a, pair.a, "/s"), bench_number(b, pair.b, "/s"), pair.ratio,
               BENCH_AT_LEAST, goal);
+    const double cpu_a = bench_median(nginx->cpu, nginx->measured);
+    const double cpu_b = bench_median(ours->cpu, ours->measured);
+    snprintf(text, sizeof text, "%s: processor time, nginx / ours", what);
+    bench_row(text, bench_time(a, cpu_a), bench_time(b, cpu_b), cpu_a / cpu_b, BENCH_AT_LEAST,
+              goal);
 }
 
 static void bench_tiny(const struct served *server)
@@ -173,9 +188,9 @@ static void bench_tiny(const struct served *server)
         request_make(&theirs.text[i], "POST", path, binary, grad, sizeof grad);
         request_make(&live.text[i], "GET", "/livez", NULL, NULL, 0);
     }
-    crowd_open(&update, server->port);
-    crowd_open(&live, server->port);
-    crowd_open(&theirs, nginx.port);
+    crowd_open(&update, server->port, server->pid);
+    crowd_open(&live, server->port, server->pid);
+    crowd_open(&theirs, nginx.port, nginx.pid);
     against_nginx("update of 10 coordinates (sgd, memory)", &update, &theirs, 0.45);
     against_nginx("GET /livez", &live, &theirs, 0.8);
     crowd_close(&update);

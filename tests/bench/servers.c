@@ -6,6 +6,7 @@
 #include "server/safetensors.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -59,6 +60,28 @@ void server_session(const struct served *server, const char *optimizer, size_t n
     const char *const at = strstr(reply, "ses_");
     bench_need(at != NULL, "a session without an id");
     snprintf(id, 64, "%.36s", at);
+}
+
+double process_cpu(pid_t pid)
+{
+    char path[300];
+    double ns = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *const tasks = opendir(path);
+    bench_need(tasks != NULL, "no such process");
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        double of_task = 0;
+
+        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, task->d_name);
+        FILE *const file = task->d_name[0] == '.' ? NULL : fopen(path, "r");
+        if (file && fscanf(file, "%lf", &of_task) == 1)
+            ns += of_task;
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return ns / 1e9;
 }
 
 size_t server_resident(const struct served *server)

@@ -13,6 +13,10 @@ void server_start(struct served *server);
 void server_session(const struct served *server, const char *optimizer, size_t n,
                     const char *durability, char id[64]);
 
+/* Seconds that all threads of a process have computed: on a busy machine a better witness of what a
+ * request costs than the clock on the wall. */
+double process_cpu(pid_t pid);
+
 size_t server_resident(const struct served *server); /* bytes */
 
 /* nginx, one worker, answering 200 to everything; 0 when it is not there. */
