@@ -95,6 +95,9 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
 {
     app->kernel =
         strcmp(config->kernel, "auto") == 0 ? dsc_kernel_best() : dsc_kernel_find(config->kernel);
+    app->scratch = dsc_work_new();
+    if (!app->scratch)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the network thread");
     return metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
            store_open(&app->store, config->data, err) &&
@@ -150,6 +153,7 @@ static void app_close(struct app *app)
     probe_close(app->probe);
     metrics_close(app->metrics);
     buf_drop(app->openapi);
+    dsc_work_free(app->scratch);
 }
 
 /* Meanwhile this thread, which has nothing else to do, removes expired sessions. */

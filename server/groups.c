@@ -177,6 +177,21 @@ size_t groups_state_bytes(const struct groups *groups)
     return bytes;
 }
 
+/* A coordinate meets each weight once, and each number of its state. */
+double groups_work(const struct groups *groups)
+{
+    double work = 0;
+
+    for (int g = 0; g < groups->count; g++) {
+        const dsc_model *const model = dsc_run_model(groups->group[g].run);
+        const size_t each =
+            1 + dsc_model_phi_layout(model)->len + dsc_model_state_layout(model)->len;
+
+        work += (double)each * (double)dsc_run_n(groups->group[g].run);
+    }
+    return work;
+}
+
 void groups_reset(struct groups *groups)
 {
     for (int g = 0; g < groups->count; g++)

@@ -1,16 +1,17 @@
 /* http.c -- libmicrohttpd behind two up-calls: the one file that includes its header
  *
- * A request's states, all on the network thread except WAITING -> ANSWERED, which http_reply may do
- * on any thread:
+ * A request's states, all on the network thread except the last step, which http_reply may do on
+ * any thread:
  *
  *     HEADERS   the first call: fill the struct, ask `begin`
  *     BODY      bytes come into one buffer of the announced length
- *     WAITING   suspended; the application has it
- *     ANSWERED  the reply is stored; the next call of the handler queues it
+ *     SERVING   `serve` runs; what it answers on the spot goes out without another thread's help
+ *     WAITING   not answered yet: suspended; the application has it
+ *     ANSWERED  the reply is stored; it is queued by `serve`'s caller or the next call of the handler
  *
- * Traps that shaped this file: a connection must be suspended before the application may answer it;
- * a daemon must not be stopped while one is suspended (http_stop waits); the path is taken raw,
- * because the library cuts it at %00. */
+ * Traps that shaped this file: only a suspended connection can be resumed, so the step from SERVING
+ * and the reply take the same lock; a daemon must not be stopped while one is suspended (http_stop
+ * waits); the path is taken raw, because the library cuts it at %00. */
 #include "http.h"
 #include "clock.h"
 #include "fault.h"
@@ -32,11 +33,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum state { HEADERS, BODY, WAITING, ANSWERED };
+enum state { HEADERS, BODY, SERVING, WAITING, ANSWERED };
 
 static const enum probe_phase phase[] = {
     [HEADERS] = PROBE_NONE,
     [BODY] = PROBE_RECEIVE,
+    [SERVING] = PROBE_COMPUTE,
     [WAITING] = PROBE_COMPUTE,
     [ANSWERED] = PROBE_REPLY,
 };
@@ -62,9 +64,10 @@ struct http {
     pthread_mutex_t lock;
     pthread_cond_t idle;
     unsigned active;   /* requests between their first line and the end of their answer */
-    unsigned waiting;  /* of these, suspended: the application has them */
+    unsigned waiting;  /* of these, SERVING or WAITING: the application has them */
     bool stopped;      /* nothing is handed to the application any more */
     atomic_bool quiet; /* connections are to end with their next answer */
+    uint64_t id_drawn, id_count; /* of request ids; the network thread's */
 };
 
 static void enter(struct exchange *exchange, enum state state)
@@ -168,18 +171,17 @@ void http_reply(struct request *request, struct reply *reply)
 {
     struct exchange *exchange = (struct exchange *)(void *)request; /* its first member */
     struct http *http = exchange->http;
-    bool suspended = exchange->state == WAITING;
 
+    allow_body(exchange->peer, reply->body ? reply->body->len : 0);
+    pthread_mutex_lock(&http->lock);
+    const enum state was = exchange->state;
     exchange->reply = *reply;
     reply->body = NULL;
     reply->stream = NULL;
-    allow_body(exchange->peer, exchange->reply.body ? exchange->reply.body->len : 0);
     enter(exchange, ANSWERED);
-    if (!suspended)
-        return; /* answered from `begin`: the handler queues it */
-    pthread_mutex_lock(&http->lock);
-    MHD_resume_connection(exchange->connection);
-    if (--http->waiting == 0)
+    if (was == WAITING)
+        MHD_resume_connection(exchange->connection);
+    if (was >= SERVING && --http->waiting == 0)
         pthread_cond_signal(&http->idle);
     pthread_mutex_unlock(&http->lock);
 }
@@ -212,19 +214,28 @@ static bool id_ok(const char *id)
     return true;
 }
 
-static void choose_id(struct request *request)
+static void write_hex(char *to, uint64_t x)
 {
-    const char *given = http_header(request, "X-Request-Id");
-    unsigned char bytes[16];
-
-    if (id_ok(given)) {
-        strcpy(request->id, given); /* its length was checked */
-        return;
-    }
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort(); /* cannot happen for 16 bytes once the kernel's pool is ready */
     for (int i = 0; i < 16; i++)
-        snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
+        to[i] = "0123456789abcdef"[x >> (60 - 4 * i) & 15];
+}
+
+/* One never seen before: what this server drew at its start, and a count. */
+static void make_id(struct http *http, char *id)
+{
+    write_hex(id, http->id_drawn);
+    write_hex(id + 16, http->id_count++);
+    id[32] = '\0';
+}
+
+static void choose_id(struct exchange *exchange)
+{
+    const char *given = http_header(&exchange->request, "X-Request-Id");
+
+    if (id_ok(given))
+        strcpy(exchange->request.id, given); /* its length was checked */
+    else
+        make_id(exchange->http, exchange->request.id);
 }
 
 static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const char *name,
@@ -275,7 +286,7 @@ static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
     request->began_ns = clock_ns();
     request->method = method;
     request->path = exchange->path;
-    choose_id(request);
+    choose_id(exchange);
     read_length(request);
     enter(exchange, BODY);
     allow_body(exchange->peer, request->content_length);
@@ -309,17 +320,29 @@ static bool begin_waiting(struct http *http)
     return ok;
 }
 
+/* True when `serve` has not answered on the spot: the connection is suspended until it is. */
+static bool suspend(struct exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->http->lock);
+    const bool waits = exchange->state == SERVING;
+    if (waits) {
+        enter(exchange, WAITING);
+        MHD_suspend_connection(exchange->connection);
+    }
+    pthread_mutex_unlock(&exchange->http->lock);
+    return waits;
+}
+
 static enum MHD_Result on_whole(struct exchange *exchange)
 {
     struct http *http = exchange->http;
 
     if (!begin_waiting(http))
         return MHD_NO;
-    enter(exchange, WAITING);
+    enter(exchange, SERVING);
     peer_deadline(exchange->peer, 0); /* it is ours to be quick now */
-    MHD_suspend_connection(exchange->connection);
     http->calls.serve(http->calls.app, &exchange->request);
-    return MHD_YES;
+    return suspend(exchange) ? MHD_YES : queue_reply(exchange);
 }
 
 static enum MHD_Result on_request(void *http, struct MHD_Connection *connection, const char *url,
@@ -343,6 +366,7 @@ static enum MHD_Result on_request(void *http, struct MHD_Connection *connection,
             return MHD_YES;
         }
         return queue_reply(exchange);
+    case SERVING:
     case WAITING:
         break;
     }
@@ -480,6 +504,8 @@ bool http_start(struct http **out, const struct http_options *options,
 
     if (!http)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the listener");
+    if (getrandom(&http->id_drawn, sizeof http->id_drawn, 0) != sizeof http->id_drawn)
+        abort(); /* cannot happen for 8 bytes once the kernel's pool is ready */
     pthread_mutex_init(&http->lock, NULL);
     init_idle(http);
     http->calls = *calls;

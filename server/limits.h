@@ -61,6 +61,13 @@
  */
 #define LIMIT_POOL_QUEUE 8192
 
+/* A light session: the network thread itself takes its step, because handing it to another thread
+ * takes longer (about 10 us). 64 coordinates of the default LSTM; and a body that is read quickly.
+ */
+#define LIMIT_LIGHT_WORK        (64 * 5400)
+#define LIMIT_LIGHT_COORDINATES 512
+#define LIMIT_LIGHT_BYTES       8192
+
 /* Records waiting for the committer. Each pins one gradient, so bytes are bounded as well. */
 #define LIMIT_JOURNAL_QUEUE 8192
 #define LIMIT_JOURNAL_BYTES ((size_t)2 << 30)
@@ -80,7 +87,7 @@
 #define LIMIT_SWEEP_SESSIONS  32
 
 /* libmicrohttpd's memory for one connection; at 256 kB the request rate falls by half. */
-#define LIMIT_CONNECTION_BYTES (32u << 10)
+#define LIMIT_CONNECTION_BYTES (16u << 10)
 
 /* An inactive connection is closed; then the absolute deadlines of a drip-fed one. */
 #define LIMIT_IDLE_SECONDS          60

@@ -439,30 +439,44 @@ bool route_begin(void *app_, struct request *request)
     request->app = call;
     atomic_fetch_add(&app->metrics->in_flight, 1);
     dsc_arena_init(&call->arena, LIMIT_ARENA_BYTES);
-    if (call_admit(call, &call->err))
+    if (!call_admit(call, &call->err))
+        call_reply(call);
+    else if (call->route->at_once)
+        call_run(&call->task, NULL);
+    else
         return true;
-    call_reply(call);
     return false;
+}
+
+/* An update goes to a thread that computes, unless its session must be loaded first, or its step
+ * takes less time than another thread needs to wake up: then this one does it, on its own scratch.
+ * The session's count is what keeps it in memory until the handler has found it again. */
+static bool serve_update(struct call *call)
+{
+    struct app *const app = call->app;
+    struct session *const session = session_find(app->sessions, call->param[0]);
+    const bool here =
+        session && session_light(session) && call->request->content_length <= LIMIT_LIGHT_BYTES;
+    bool queued = true;
+
+    if (here)
+        call_run(&call->task, app->scratch);
+    else
+        queued = pool_submit(session ? app->compute : app->control, &call->task);
+    session_drop(app->sessions, session);
+    return queued;
 }
 
 void route_serve(void *app_, struct request *request)
 {
     struct app *app = app_;
     struct call *call = request->app;
-    bool queued;
 
     call->task.run = call_run;
-    if (call->route->deferred) {
-        struct session *session = session_find(app->sessions, call->param[0]);
-        queued = pool_submit(session ? app->compute : app->control, &call->task);
-        session_drop(app->sessions, session);
-    } else {
-        queued = pool_submit(app->control, &call->task);
-    }
-    if (!queued) {
-        dsc_fail(&call->err, FAULT_OVERLOADED, "", "too many requests wait; try again");
-        call_reply(call);
-    }
+    if (call->route->deferred ? serve_update(call) : pool_submit(app->control, &call->task))
+        return;
+    dsc_fail(&call->err, FAULT_OVERLOADED, "", "too many requests wait; try again");
+    call_reply(call);
 }
 
 void route_done(void *app, struct request *request)

@@ -30,6 +30,7 @@ struct app {
     struct probe *probe; /* NULL outside the crash test */
     struct buf *openapi; /* the document, made at the start */
     const dsc_kernel *kernel;
+    float *scratch; /* of the network thread, as those of the pool's */
     atomic_bool draining;
 };
 
@@ -91,6 +92,8 @@ struct route {
     const struct field *request_headers, *reply_headers; /* its own ones, or NULL */
     uint64_t may_fail;                                   /* CAN() bits: what the handler refuses */
     handler *serve;
+    bool at_once;  /* serve neither waits nor computes nor reads a body: the network thread runs it
+                    */
     bool deferred; /* serve decodes the body and answers later, with call_finish, from the compute
                       pool; in and out only describe */
 };

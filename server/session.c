@@ -63,6 +63,14 @@ size_t session_n(const struct session *session)
     return session->n;
 }
 
+bool session_light(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    const bool light = session->light;
+    pthread_mutex_unlock(&session->lock);
+    return light;
+}
+
 /* --- start over --- */
 
 struct erasure {

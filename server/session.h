@@ -60,6 +60,9 @@ bool session_create(struct sessions *sessions, struct session_row *row, dsc_aren
 
 size_t session_n(const struct session *session);
 
+/* Does a step take only some microseconds (LIMIT_LIGHT_...)? False while it is being loaded. */
+bool session_light(struct session *session);
+
 /* The steps answered so far of a session that may or may not be in memory. May read the journal.
  * FAULT_NOT_FOUND when it has been deleted since its row was read. */
 bool session_steps(struct sessions *sessions, const struct session_row *row, uint64_t *steps,

@@ -37,7 +37,7 @@ struct session {
     pthread_cond_t turn;
     uint64_t steps;  /* answered */
     int64_t used_at; /* ms since 1970: made, took its last new step, was reset */
-    bool loaded, busy;
+    bool loaded, light, busy;
     size_t in_line;
     struct session_place *first, *last; /* waiting for their turn */
 };

@@ -286,6 +286,8 @@ bool session_fill(struct sessions *sessions, struct session *session, const stru
     session_plan_close(&plan);
     pthread_mutex_lock(&session->lock);
     session->loaded = ok;
+    session->light = ok && session->n <= LIMIT_LIGHT_COORDINATES &&
+                     groups_work(session->groups) <= LIMIT_LIGHT_WORK;
     pthread_mutex_unlock(&session->lock);
     return ok;
 }

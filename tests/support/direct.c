@@ -143,6 +143,7 @@ bool direct_open(struct direct *direct, dsc_err *err)
 
     *direct = (struct direct) {.app = {.kernel = dsc_kernel_best()}};
     app->compute = app->control = (struct pool *)(void *)dsc_work_new();
+    app->scratch = (float *)(void *)app->compute;
     if (!app->compute)
         return dsc_fail(err, DSC_ENOMEM, "", "no memory for scratch");
     snprintf(direct->dir, sizeof direct->dir, "%s/descent-direct-XXXXXX",
