@@ -43,7 +43,7 @@ void groups_free(struct groups *groups); /* NULL is fine */
 size_t groups_n(const struct groups *groups); /* coordinates of all groups */
 size_t groups_state_bytes(const struct groups *groups);
 double groups_work(const struct groups *groups); /* about the multiply-adds of a step */
-void groups_reset(struct groups *groups); /* the initial state, step 0 */
+void groups_reset(struct groups *groups);        /* the initial state, step 0 */
 void groups_set_steps(struct groups *groups, uint64_t steps);
 
 /* Is group order another than the client's? Then gather makes it of the client's vector, and

@@ -7,7 +7,8 @@
  *     BODY      bytes come into one buffer of the announced length
  *     SERVING   `serve` runs; what it answers on the spot goes out without another thread's help
  *     WAITING   not answered yet: suspended; the application has it
- *     ANSWERED  the reply is stored; it is queued by `serve`'s caller or the next call of the handler
+ *     ANSWERED  the reply is stored; it is queued by `serve`'s caller or the next call of the
+ * handler
  *
  * Traps that shaped this file: only a suspended connection can be resumed, so the step from SERVING
  * and the reply take the same lock; a daemon must not be stopped while one is suspended (http_stop
@@ -36,11 +37,8 @@
 enum state { HEADERS, BODY, SERVING, WAITING, ANSWERED };
 
 static const enum probe_phase phase[] = {
-    [HEADERS] = PROBE_NONE,
-    [BODY] = PROBE_RECEIVE,
-    [SERVING] = PROBE_COMPUTE,
-    [WAITING] = PROBE_COMPUTE,
-    [ANSWERED] = PROBE_REPLY,
+    [HEADERS] = PROBE_NONE,    [BODY] = PROBE_RECEIVE,   [SERVING] = PROBE_COMPUTE,
+    [WAITING] = PROBE_COMPUTE, [ANSWERED] = PROBE_REPLY,
 };
 
 struct exchange {
@@ -63,10 +61,10 @@ struct http {
     uint16_t port;
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    unsigned active;   /* requests between their first line and the end of their answer */
-    unsigned waiting;  /* of these, SERVING or WAITING: the application has them */
-    bool stopped;      /* nothing is handed to the application any more */
-    atomic_bool quiet; /* connections are to end with their next answer */
+    unsigned active;             /* requests between their first line and the end of their answer */
+    unsigned waiting;            /* of these, SERVING or WAITING: the application has them */
+    bool stopped;                /* nothing is handed to the application any more */
+    atomic_bool quiet;           /* connections are to end with their next answer */
     uint64_t id_drawn, id_count; /* of request ids; the network thread's */
 };
 

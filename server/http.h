@@ -1,11 +1,12 @@
 /* http.h -- the gateway to libmicrohttpd: requests in, replies out
  *
  * One network thread (epoll) reads requests and sends replies; it never waits on a disk and never
- * computes for long. Two up-calls run on it and must not block: `begin` when the headers have arrived, which
- * answers at once what needs no body (404, 405, 411, 413, 415) or lets the body come in; `serve`
- * when the body is whole. The application answers each request exactly once, from any thread, with
- * http_reply: within the up-call, which is the fastest way for what takes microseconds, or later,
- * and until then the connection is suspended and the request struct stays valid. */
+ * computes for long. Two up-calls run on it and must not block: `begin` when the headers have
+ * arrived, which answers at once what needs no body (404, 405, 411, 413, 415) or lets the body come
+ * in; `serve` when the body is whole. The application answers each request exactly once, from any
+ * thread, with http_reply: within the up-call, which is the fastest way for what takes
+ * microseconds, or later, and until then the connection is suspended and the request struct stays
+ * valid. */
 #ifndef HTTP_H
 #define HTTP_H
 

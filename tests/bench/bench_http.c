@@ -123,8 +123,8 @@ static void bench_added(const struct served *server)
 struct crowd {
     struct caller caller[CALLERS];
     struct request_text text[CALLERS];
-    pid_t pid;       /* of the server */
-    double cpu[64];  /* seconds of its processor time a request, in each measurement */
+    pid_t pid;      /* of the server */
+    double cpu[64]; /* seconds of its processor time a request, in each measurement */
     int measured;
 };
 
@@ -132,8 +132,7 @@ static double crowd_rate(void *arg)
 {
     struct crowd *const crowd = arg;
     const double seconds = 0.4, cpu = process_cpu(crowd->pid);
-    const double rate =
-        callers_run(crowd->caller, crowd->text, CALLERS, seconds, 200, NULL, NULL);
+    const double rate = callers_run(crowd->caller, crowd->text, CALLERS, seconds, 200, NULL, NULL);
 
     crowd->cpu[crowd->measured++] = (process_cpu(crowd->pid) - cpu) / (rate * seconds);
     return rate;
@@ -157,8 +156,7 @@ static void against_nginx(const char *what, struct crowd *ours, struct crowd *ng
     char text[96], a[32], b[32];
 
     ours->measured = nginx->measured = 0;
-    const struct bench_pair pair =
-        bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
+    const struct bench_pair pair = bench_in_turn(crowd_rate, ours, crowd_rate, nginx, BENCH_ROUNDS);
     bench_row(what, bench_number(a, pair.a, "/s"), bench_number(b, pair.b, "/s"), pair.ratio,
               BENCH_AT_LEAST, goal);
     const double cpu_a = bench_median(nginx->cpu, nginx->measured);

@@ -122,9 +122,9 @@ static void send_request(struct wire *wire, const char *path, int number)
     char text[256], body[16];
     const int len = snprintf(body, sizeof body, "?%d", number);
 
-    const int all = snprintf(text, sizeof text,
-                             "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path,
-                             len, body);
+    const int all =
+        snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s",
+                 path, len, body);
     assert_true(wire_send(wire, text, (size_t)all));
 }
 
@@ -141,8 +141,8 @@ static void expect_answer(struct wire *wire, const char *path, int number)
     assert_string_equal(reply.body, want);
 }
 
-/* On one connection, in turns; "/hand" is answered by the other thread while the first is just about
- * to suspend the connection, now before that and now after. */
+/* On one connection, in turns; "/hand" is answered by the other thread while the first is just
+ * about to suspend the connection, now before that and now after. */
 static void test_turns(void **state)
 {
     static const char *const paths[] = {"/spot", "/hand", "/begin", "/hand", "/later", "/spot"};
