@@ -4,7 +4,7 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 comma := ,
 
-PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev
+PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev libopenblas-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
@@ -20,7 +20,7 @@ CFLAGS   := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototype
             -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -fno-trapping-math -ffp-contract=off $(EXTRA_CFLAGS)
 CPPFLAGS := -D_GNU_SOURCE -I.
 LDFLAGS  := $(EXTRA_LDFLAGS)
-LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lpthread -lm
+LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lopenblas -lpthread -lm
 
 # One short line for each file, or, with V=1, the whole command.
 Q   := $(if $(filter 1,$(V)),,@)
@@ -115,14 +115,14 @@ $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# Migrations (and later pages and pretrained optimizers) become C arrays.
+# Migrations and the optimizers that ship (and later pages) become C arrays.
 $(BUILD)/migrations/embed: migrations/embed.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
 
-EMBEDDED := $(sort $(wildcard migrations/*/*.sql))
-$(BUILD)/migrations/embedded.c: $(BUILD)/migrations/embed $(EMBEDDED)
+EMBEDDED := $(sort $(wildcard migrations/*/*.sql)) $(sort $(wildcard core/pretrained/*.safetensors))
+$(BUILD)/migrations/embedded.c: $(BUILD)/migrations/embed $(EMBEDDED) $(wildcard core/pretrained/*.txt)
 	$(call say,EMBED,$@)
 	$(Q)$< $(EMBEDDED) > $@.part && mv $@.part $@
 
@@ -138,7 +138,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUIL
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # What calculates in dsc_real, compiled for double: a float has too few digits to check gradients.
-DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c) $(wildcard core/problem*.c)
+DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c mat.c frame.c) $(wildcard core/problem*.c core/tape*.c)
 DOUBLE_OBJECTS := $(DOUBLE_SOURCES:%.c=$(BUILD)/double/%.o)
 $(BUILD)/double/%.o: %.c
 	@mkdir -p $(@D)
@@ -147,7 +147,7 @@ $(BUILD)/double/%.o: %.c
 $(BUILD)/tests/double/%: $(BUILD)/double/tests/double/%.o $(DOUBLE_OBJECTS) $(BUILD)/libdescent.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lopenblas -lm
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
@@ -252,6 +252,14 @@ test-clients: all ## every client in clients/ through the conformance cases, aga
 	$(call install,$(PACKAGES_CLIENTS))
 	@clients/conformance/run.py --server $(BUILD)/descent --build $(BUILD)/clients
 
+# Each core/pretrained/<name>.safetensors is made by the spec beside it; the same bits on any number of threads and on
+# every processor with fused multiply-add. <name>.eval.json measures it.
+.PHONY: pretrained
+pretrained: all ## train the optimizers that ship anew (NAME=lstm-quadratic: that one; minutes)
+	@for spec in $(filter-out %.eval.json,$(wildcard core/pretrained/$(or $(NAME),*).json)); do \
+	  nice $(BUILD)/descent train $$spec --out $${spec%.json}.safetensors && \
+	  $(BUILD)/descent eval $${spec%.json}.eval.json --table || exit 1; done
+
 .PHONY: golden
 golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)
 	$(call install,$(PACKAGES_GOLDEN))
@@ -273,6 +281,7 @@ floors: ## check who includes what
 	@! grep -n '#include "core/' server/*.[ch] | grep -v 'core/descent.h'
 	@! grep -n '#include "\(\.\./\)*server/' core/*.[ch]
 	@! grep -ln '<microhttpd.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(http|stream)\.c$$'
+	@! grep -ln '<cblas.h>' core/*.[ch] server/*.[ch] | grep -v '^core/mat.c$$'
 	@! grep -ln '<sqlite3.h>' core/*.[ch] server/*.[ch] | grep -v '^server/store[a-z_]*\.[ch]$$'
 	@! grep -ln '<jansson.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(field[a-z_]*|jsontext|safetensors|openapi)\.[ch]$$'
 	@echo "floors: in order"

@@ -17,6 +17,7 @@
 #include "model.h"  /* family + hyper + weights, immutable   */
 #include "run.h"    /* one optimization in progress          */
 
+#include "mat.h"     /* products of matrices            */
 #include "problem.h" /* functions to minimise              */
 #include "crew.h"    /* threads that are lent to the core  */
 #include "train.h"   /* learning an optimizer              */

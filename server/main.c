@@ -25,5 +25,6 @@ int main(int argc, char **argv)
         &command_key_create, &command_openapi, &command_version, NULL,
     };
 
+    dsc_mat_begin(); /* before anything blocks signals or starts a thread */
     return command_main(commands, argc, argv);
 }
