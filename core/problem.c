@@ -5,6 +5,11 @@
 
 const dsc_problem *const dsc_problems[] = {
     &dsc_problem_quadratic,
+    &dsc_problem_rosenbrock,
+    &dsc_problem_rastrigin,
+    &dsc_problem_styblinski_tang,
+    &dsc_problem_lasso,
+    &dsc_problem_matrix_factorization,
     NULL,
 };
 

@@ -41,11 +41,13 @@ typedef struct dsc_problem {
     double (*eval)(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data, uint64_t t,
                    const dsc_real *theta, dsc_real *grad, dsc_real *work);
 
-    /* The least value of f, or NULL where nobody knows. */
+    /* The least value of f, and a theta [dim] that has it; each NULL where nobody knows. */
     double (*least)(const dsc_hyper *hyper, const dsc_real *data);
+    void (*solve)(const dsc_hyper *hyper, const dsc_real *data, dsc_real *theta);
 } dsc_problem;
 
-extern const dsc_problem dsc_problem_quadratic;
+extern const dsc_problem dsc_problem_quadratic, dsc_problem_rosenbrock, dsc_problem_rastrigin,
+    dsc_problem_styblinski_tang, dsc_problem_lasso, dsc_problem_matrix_factorization;
 
 /* Every problem, NULL-terminated: the one list to extend. */
 extern const dsc_problem *const dsc_problems[];
