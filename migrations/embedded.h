@@ -1,4 +1,4 @@
-/* embedded.h -- the migrations, as embed.c turned them into C */
+/* embedded.h -- what embed.c turned into C: the migrations, and the optimizers that ship */
 #ifndef EMBEDDED_H
 #define EMBEDDED_H
 
@@ -12,5 +12,14 @@ struct migration {
 
 extern const struct migration migrations[]; /* by database and number */
 extern const size_t migrations_count;
+
+/* core/pretrained/<name>.safetensors, and what its .txt says. */
+struct pretrained {
+    const char *name, *about;
+    const unsigned char *bytes;
+    size_t len;
+};
+
+extern const struct pretrained pretrained[]; /* the last one has name == NULL */
 
 #endif

@@ -2,6 +2,7 @@
 #include "fault.h"
 #include "field.h"
 #include "limits.h"
+#include "migrations/embedded.h"
 #include "safetensors.h"
 #include <pthread.h>
 #include <sodium.h>
@@ -215,29 +216,72 @@ bool registry_create(struct registry *registry, struct optimizer_row *row, const
     return ok;
 }
 
-/* --- life --- */
+/* --- what a fresh server holds --- */
 
-/* Each hand-designed family under its own name with its default config. */
-static bool add_builtin(struct registry *registry, const dsc_family *family, dsc_err *err)
+/* The optimizer and its version 1, unless somebody has the name already. */
+static bool add_builtin(struct registry *registry, const char *name, const char *description,
+                        dsc_model *model, dsc_err *err)
 {
     dsc_arena arena;
-    dsc_hyper hyper;
     struct optimizer_row row = {
-        .name = family->name,
-        .family = family->name,
-        .description = family->doc,
+        .name = name,
+        .family = dsc_model_family(model)->name,
+        .description = description,
         .labels = "{}",
         .builtin = true,
     };
     struct optimizer_row there;
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
-    dsc_hyper_init(&hyper, family->hyper);
-    const bool ok = store_optimizer_find(registry->store, row.name, &there, &arena, NULL) ||
-                    registry_create(registry, &row, &hyper, &arena, err);
+    row.config = field_hyper_encode(dsc_model_hyper(model), &arena);
+    const bool ok =
+        store_optimizer_find(registry->store, name, &there, &arena, NULL) ||
+        (row.config ? insert_both(registry, &row, model, &arena, err)
+                    : dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the config"));
     dsc_arena_release(&arena);
     return ok;
 }
+
+/* A hand-designed family under its own name with its default config. */
+static bool add_family(struct registry *registry, const dsc_family *family, dsc_err *err)
+{
+    dsc_model *model = NULL;
+    dsc_hyper hyper;
+
+    dsc_hyper_init(&hyper, family->hyper);
+    const bool ok = dsc_model_new(&model, family, &hyper, NULL, registry->kernel, err) &&
+                    add_builtin(registry, family->name, family->doc, model, err);
+    dsc_model_drop(model);
+    return ok;
+}
+
+static bool add_pretrained(struct registry *registry, const struct pretrained *shipped,
+                           dsc_err *err)
+{
+    char about[LIMIT_DESCRIPTION_BYTES];
+    dsc_model *model = NULL;
+
+    snprintf(about, sizeof about, "%s", shipped->about);
+    about[strcspn(about, "\n")] = '\0'; /* a file ends with one */
+    const bool ok =
+        safetensors_import(&model, shipped->bytes, shipped->len, NULL, registry->kernel, err) &&
+        add_builtin(registry, shipped->name, about, model, err);
+    dsc_model_drop(model);
+    return ok;
+}
+
+static bool add_builtins(struct registry *registry, dsc_err *err)
+{
+    for (size_t i = 0; dsc_families[i]; i++)
+        if (!dsc_families[i]->phi_layout && !add_family(registry, dsc_families[i], err))
+            return false;
+    for (size_t i = 0; pretrained[i].name; i++)
+        if (!add_pretrained(registry, &pretrained[i], err))
+            return false;
+    return true;
+}
+
+/* --- life --- */
 
 bool registry_open(struct registry **out, struct store *store, const dsc_kernel *kernel,
                    dsc_err *err)
@@ -251,11 +295,10 @@ bool registry_open(struct registry **out, struct store *store, const dsc_kernel 
     pthread_mutex_init(&registry->lock, NULL);
     registry->store = store;
     registry->kernel = kernel;
-    for (size_t i = 0; dsc_families[i]; i++)
-        if (!dsc_families[i]->phi_layout && !add_builtin(registry, dsc_families[i], err)) {
-            registry_close(registry);
-            return false;
-        }
+    if (!add_builtins(registry, err)) {
+        registry_close(registry);
+        return false;
+    }
     *out = registry;
     return true;
 }

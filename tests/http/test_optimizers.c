@@ -1,6 +1,7 @@
 /* test_optimizers.c -- optimizers over HTTP: what is created, what is refused, what stays
  *
  * After each refusal the whole list of optimizers is what it was before. */
+#include "migrations/embedded.h"
 #include "tests/support/client.h"
 
 #include <cmocka.h>
@@ -230,6 +231,30 @@ static void test_builtins(void **state)
     json_decref(info);
 }
 
+/* The learned ones that ship: protected like the others, and their weights are those of the file. */
+static void test_pretrained(void **state)
+{
+    char path[128], file[160];
+
+    (void)state;
+    assert_non_null(pretrained[0].name);
+    for (size_t i = 0; pretrained[i].name; i++) {
+        (void)snprintf(path, sizeof path, OPTIMIZERS "/%s", pretrained[i].name);
+        json_t *const optimizer = client_json(&client, "GET", path, NULL, 200);
+        assert_string_equal(text(optimizer, "source"), "builtin");
+        assert_int_equal(json_integer_value(json_object_get(optimizer, "latest_version")), 1);
+        assert_true(strlen(text(optimizer, "description")) > 20);
+        json_decref(optimizer);
+        refuse("DELETE", path, NULL, 409, "builtin_protected");
+        (void)snprintf(file, sizeof file, "%s/versions/1/weights", path);
+        const struct wire_reply reply =
+            client_ask(&client, &(struct asked) {.method = "GET", .path = file});
+        assert_int_equal(reply.status, 200);
+        assert_int_equal(reply.len, pretrained[i].len);
+        assert_memory_equal(reply.body, pretrained[i].bytes, pretrained[i].len);
+    }
+}
+
 /* Pages by name: every optimizer once, in order, whatever the size of a page. */
 static void test_pages(void **state)
 {
@@ -319,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_unknown_config_key),
         cmocka_unit_test(test_a_name_is_taken_once),
         cmocka_unit_test(test_builtins),
+        cmocka_unit_test(test_pretrained),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_page_sizes),
         cmocka_unit_test(test_no_version),
