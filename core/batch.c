@@ -52,6 +52,7 @@ static size_t lay_out(dsc_batch *b, size_t state_len)
     b->scale = carve(b->memory, &used, b->lanes);
     b->target = carve(b->memory, &used, b->functions * DSC_HELPER_COORDINATES);
     b->point = carve(b->memory, &used, b->n);
+    b->along = carve(b->memory, &used, b->n);
     b->work = carve(b->memory, &used, b->problem->work_len(b->hyper));
     return used;
 }
@@ -186,4 +187,52 @@ double dsc_batch_eval(void *batch, uint64_t t, const dsc_real *theta, dsc_real *
                                grad + i * b->n + dim);
     }
     return sum;
+}
+
+/* --- second derivatives --- */
+
+static void curve_helper(const dsc_real *target, const dsc_real *x, const dsc_real *v,
+                         dsc_real *product)
+{
+    for (size_t k = 0; k < DSC_HELPER_COORDINATES; k++) {
+        const double d = (double)x[k] - (double)target[k];
+        const double bend = d * d >= helper_max ? 0 : 2.0 / (double)DSC_HELPER_COORDINATES;
+
+        product[k] = (dsc_real)(bend * (double)v[k]);
+    }
+}
+
+/* Of f(c theta): c H(c theta) (c v). */
+static void curve_scaled(dsc_batch *b, size_t i, uint64_t t, const dsc_real *theta,
+                         const dsc_real *v, dsc_real *product)
+{
+    const dsc_draw draw = draw_of(b, i);
+    const size_t dim = b->problem->dim(b->hyper);
+    const dsc_real *const data = b->data + i * b->problem->data_len(b->hyper);
+    const dsc_real *const scale = b->scale + i * b->n;
+    const bool scaled = b->dressing.random_scale > 0;
+
+    for (size_t k = 0; k < dim; k++) {
+        b->point[k] = (scaled ? scale[k] : 1) * theta[k];
+        b->along[k] = (scaled ? scale[k] : 1) * v[k];
+    }
+    b->problem->curve(b->hyper, &draw, data, t, b->point, b->along, product, b->work);
+    for (size_t k = 0; scaled && k < dim; k++)
+        product[k] *= scale[k];
+}
+
+void dsc_batch_curve(void *batch, uint64_t t, const dsc_real *theta, const dsc_real *v,
+                     dsc_real *product)
+{
+    dsc_batch *const b = batch;
+    const size_t dim = b->problem->dim(b->hyper);
+
+    for (size_t i = 0; i < b->functions; i++) {
+        const size_t at = i * b->n;
+
+        curve_scaled(b, i, t, theta + at, v + at, product + at);
+        if (b->dressing.convex_helper)
+            curve_helper(b->target + i * DSC_HELPER_COORDINATES, theta + at + dim, v + at + dim,
+                         product + at + dim);
+    }
 }

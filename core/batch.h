@@ -38,6 +38,7 @@ typedef struct {
     dsc_real *scale;  /* [lanes] c, when there is one         */
     dsc_real *target; /* [functions][helper] a, when there is */
     dsc_real *point;  /* [dim] c theta                        */
+    dsc_real *along;  /* [dim] c v                            */
     dsc_real *work;   /* [work_len]                           */
 } dsc_batch;
 
@@ -60,5 +61,9 @@ void dsc_batch_clear(dsc_batch *batch);
 
 /* A dsc_objective whose arg is the batch. */
 double dsc_batch_eval(void *batch, uint64_t t, const dsc_real *theta, dsc_real *grad);
+
+/* A dsc_curvature likewise, of a problem that has a curve. */
+void dsc_batch_curve(void *batch, uint64_t t, const dsc_real *theta, const dsc_real *v,
+                     dsc_real *product);
 
 #endif

@@ -359,9 +359,15 @@ static void inputs(const dsc_lstm_input *input, const dsc_real *grad, dsc_real *
     make_inputs(input, grad, x, lanes);
 }
 
+static void inputs_back(const dsc_lstm_input *input, const dsc_real *grad, const dsc_real *dx,
+                        dsc_real *d_grad, size_t lanes)
+{
+    make_inputs_back(input, grad, dx, d_grad, lanes);
+}
+
 #define MATHS                                                                                      \
     {                                                                                              \
-        inputs, forward, backward, readout, readout_back, output                                   \
+        inputs, inputs_back, forward, backward, readout, readout_back, output                      \
     }
 
 #if defined(DSC_KERNEL_V4)

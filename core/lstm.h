@@ -50,6 +50,10 @@ typedef struct dsc_lstm_maths {
     /* x [1 or 2][lanes] <- grad [lanes], as in the step. */
     void (*inputs)(const dsc_lstm_input *input, const dsc_real *grad, dsc_real *x, size_t lanes);
 
+    /* d_grad [lanes] <- dx [1 or 2][lanes], where grad went in. */
+    void (*inputs_back)(const dsc_lstm_input *input, const dsc_real *grad, const dsc_real *dx,
+                        dsc_real *d_grad, size_t lanes);
+
     /* h, c [hidden][lanes] <- one step on x [inputs][lanes]; trace [trace_len] out. */
     void (*forward)(const dsc_lstm_shape *shape, const dsc_real *weight, const dsc_real *x,
                     dsc_real *h, dsc_real *c, dsc_real *trace, dsc_real *work);

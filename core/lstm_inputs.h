@@ -37,4 +37,29 @@ VEC_INLINE void make_inputs(const dsc_lstm_input *input, const dsc_real *grad, d
     }
 }
 
+/* Where the logarithm is taken d(ln|g| / p) = dg / (p g) and the sign stands still; below, the
+ * first input stands still and the second moves by e^p. */
+VEC_INLINE vec log_sign_back(const dsc_lstm_input *input, vec g, vec d_log, vec d_sign)
+{
+    const vec size = vec_of_bits(vec_bits(g) & ~vec_bits(vec_set(-0.0f)));
+    const vec root = vec_set(input->root_scale);
+    const vec_int large = size >= vec_set(input->threshold);
+    const vec divisor = vec_select(large, g, vec_set(1.0f)); /* never 0 */
+
+    return vec_select(large, d_log * vec_set(input->inverse_p) / divisor, d_sign * root * root);
+}
+
+/* The derivative by grad from that by its inputs. */
+VEC_INLINE void make_inputs_back(const dsc_lstm_input *input, const dsc_real *grad,
+                                 const dsc_real *dx, dsc_real *d_grad, size_t width)
+{
+    for (size_t at = 0; at < width; at += VEC_LANES) {
+        const vec g = vec_load(grad + at), d = vec_load(dx + at);
+
+        vec_store(d_grad + at, input->log_sign
+                                   ? log_sign_back(input, g, d, vec_load(dx + width + at))
+                                   : d * vec_set(input->input_scale));
+    }
+}
+
 #endif

@@ -79,13 +79,14 @@ static size_t trace_len(const dsc_hyper *hyper, size_t lanes)
     return len;
 }
 
-/* Scratch holds a row of answers, the rows that the readout sees, and a layer's own. */
+/* Scratch holds a row of answers, the rows that the readout sees, a layer's own, and derivatives by
+ * the inputs. */
 static size_t work_len(const dsc_hyper *hyper, size_t lanes)
 {
     const dsc_lstm_config config = dsc_lstm_config_of(hyper);
     const dsc_lstm_shape shape = shape_of(&config, config.layers > 1, lanes);
 
-    return (1 + DSC_LSTM_INPUTS_MAX + config.hidden) * lanes + dsc_lstm_work_len(&shape);
+    return (1 + 2 * DSC_LSTM_INPUTS_MAX + config.hidden) * lanes + dsc_lstm_work_len(&shape);
 }
 
 /* --- two forms of the weights --- */
@@ -192,9 +193,10 @@ static void enter_layer(cursor *at, const dsc_lstm_shape *shape)
     at->d_state -= 2 * shape->hidden * shape->lanes;
 }
 
-/* The readout: d_update goes into its weights and, if there are layers, into the top one's dh. */
+/* The readout: d_update goes into its weights and into what it saw, which is the top layer's h or,
+ * without layers, the inputs. */
 static void readout_back(const dsc_pass *pass, const dsc_lstm_config *config, const cursor *end,
-                         const dsc_real *d_update)
+                         const dsc_real *d_update, dsc_real *dx)
 {
     const size_t lanes = pass->lanes, len = config->hidden * lanes;
     dsc_real *const d_out = pass->work, *const h = pass->work + lanes;
@@ -209,31 +211,41 @@ static void readout_back(const dsc_pass *pass, const dsc_lstm_config *config, co
         x = h;
     }
     maths()->readout_back(end->weight, x, d_out, end->d_weight,
-                          config->layers ? end->d_state - 2 * len : NULL, readout_len(config),
-                          lanes);
+                          config->layers ? end->d_state - 2 * len : dx, readout_len(config), lanes);
 }
 
-static void backward(const dsc_pass *pass, const dsc_real *d_update, const dsc_real *trace,
-                     dsc_real *d_packed, dsc_real *d_state)
+/* Where the derivative by the inputs is collected: behind all other scratch. */
+static dsc_real *inputs_at(const dsc_pass *pass)
+{
+    return pass->work + work_len(pass->hyper, pass->lanes) - DSC_LSTM_INPUTS_MAX * pass->lanes;
+}
+
+static void backward(const dsc_pass *pass, const dsc_real *grad, const dsc_real *d_update,
+                     const dsc_real *trace, dsc_real *d_packed, dsc_real *d_state, dsc_real *d_grad)
 {
     const dsc_lstm_config config = dsc_lstm_config_of(pass->hyper);
     const size_t lanes = pass->lanes, len = config.hidden * lanes;
     const size_t weights = packed_len(pass->hyper) - readout_len(&config) - 1;
+    dsc_real *const dx = d_grad ? inputs_at(pass) : NULL;
     cursor at = {.weight = pass->packed + weights,
                  .trace = trace + trace_len(pass->hyper, lanes),
                  .d_weight = d_packed + weights,
                  .d_state = d_state + state_len(pass->hyper, lanes)};
 
-    readout_back(pass, &config, &at, d_update);
+    if (dx)
+        memset(dx, 0, DSC_LSTM_INPUTS_MAX * lanes * sizeof *dx);
+    readout_back(pass, &config, &at, d_update, dx);
     for (size_t i = config.layers; i-- > 0;) {
         const dsc_lstm_shape shape = shape_of(&config, i, lanes);
         dsc_real *below;
 
         enter_layer(&at, &shape);
-        below = i > 0 ? at.d_state - 2 * len : NULL;
+        below = i > 0 ? at.d_state - 2 * len : dx;
         maths()->backward(&shape, at.weight, at.trace, at.d_state, at.d_state + len, at.d_weight,
                           below, pass->work);
     }
+    if (dx)
+        maths()->inputs_back(&config.input, grad, dx, d_grad, lanes);
 }
 
 const dsc_trainable dsc_trainable_lstm = {

@@ -41,6 +41,11 @@ typedef struct dsc_problem {
     double (*eval)(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data, uint64_t t,
                    const dsc_real *theta, dsc_real *grad, dsc_real *work);
 
+    /* product [dim] = H v, with H the second derivatives of f at theta; NULL where nobody wrote it
+     * down. */
+    void (*curve)(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data, uint64_t t,
+                  const dsc_real *theta, const dsc_real *v, dsc_real *product, dsc_real *work);
+
     /* The least value of f, and a theta [dim] that has it; each NULL where nobody knows. */
     double (*least)(const dsc_hyper *hyper, const dsc_real *data);
     void (*solve)(const dsc_hyper *hyper, const dsc_real *data, dsc_real *theta);

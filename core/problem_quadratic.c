@@ -96,6 +96,24 @@ static double eval(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real 
     return loss;
 }
 
+/* H = 2 W' W */
+static void curve(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data, uint64_t t,
+                  const dsc_real *theta, const dsc_real *v, dsc_real *product, dsc_real *work)
+{
+    const size_t d = dim(hyper);
+
+    (void)draw, (void)t, (void)theta, (void)work;
+    memset(product, 0, d * sizeof *product);
+    for (size_t row = 0; row < d; row++) {
+        const dsc_real *const w = data + row * d;
+        dsc_real along = 0;
+
+        for (size_t i = 0; i < d; i++)
+            along += w[i] * v[i];
+        add_row(product, 2 * along, w, d);
+    }
+}
+
 static double least(const dsc_hyper *hyper, const dsc_real *data)
 {
     (void)hyper, (void)data;
@@ -112,5 +130,6 @@ const dsc_problem dsc_problem_quadratic = {
     .work_len = work_len,
     .sample = sample,
     .eval = eval,
+    .curve = curve,
     .least = least,
 };

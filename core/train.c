@@ -117,11 +117,28 @@ static bool check_horizons(const dsc_train_spec *spec, dsc_err *err)
     return true;
 }
 
+/* Second derivatives need a problem that has them, and functions that an unroll holds whole. */
+static bool check_curvature(const dsc_train_spec *spec, dsc_err *err)
+{
+    for (int i = 0; spec->second_derivatives && i < spec->problem_count; i++) {
+        const dsc_train_problem *const p = &spec->problems[i];
+        const size_t n = dsc_batch_n(p->problem, &p->hyper, &spec->dressing);
+
+        if (!p->problem->curve)
+            return dsc_fail(err, DSC_EINVAL, "second_derivatives", "%s has none", p->problem->name);
+        if (n > DSC_UNROLL_LANES)
+            return dsc_fail(err, DSC_EINVAL, "second_derivatives",
+                            "take functions of at most %zu coordinates, not %zu", DSC_UNROLL_LANES,
+                            n);
+    }
+    return true;
+}
+
 static bool check_spec(const dsc_train_spec *spec, dsc_err *err)
 {
     if (!dsc_trainable_find(spec->family))
         return dsc_fail(err, DSC_EINVAL, "family", "%s cannot be trained", spec->family->name);
-    if (!check_problems(spec, err) || !check_horizons(spec, err))
+    if (!check_problems(spec, err) || !check_horizons(spec, err) || !check_curvature(spec, err))
         return false;
     if (spec->functions < 1 || spec->validation_functions < 1 || spec->validate_every < 1)
         return dsc_fail(err, DSC_EINVAL, "functions_per_step",
@@ -345,7 +362,11 @@ static void job_learn(void *arg, size_t index, int worker)
 
     sheet->loss = play(train, sheet, worker);
     memset(sheet->d_packed, 0, train->packed_len * sizeof *sheet->d_packed);
-    dsc_unroll_back(train->scratch[worker], &pupil, train->weights, sheet->d_packed);
+    if (train->spec.second_derivatives)
+        dsc_unroll_back_curved(train->scratch[worker], &pupil, train->weights, dsc_batch_curve,
+                               &sheet->batch, sheet->d_packed);
+    else
+        dsc_unroll_back(train->scratch[worker], &pupil, train->weights, sheet->d_packed);
 }
 
 static void job_draw_apart(void *arg, size_t index, int worker)

@@ -56,6 +56,8 @@ typedef struct {
     dsc_loss_kind loss;
     const double *loss_weights; /* [the last horizon], for DSC_LOSS_NUMBERS; borrowed */
 
+    bool second_derivatives;
+
     double learning_rate, clip_norm; /* clip_norm 0: none */
     dsc_schedule schedule;
     uint64_t epochs;

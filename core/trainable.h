@@ -42,10 +42,12 @@ typedef struct dsc_trainable {
                  dsc_real *trace);
 
     /* From d_update [lanes], the derivative of the loss by one step's update, and d_state, by the
-     * state after it: d_packed += ..., d_state by the state before it. The gradient that came in
-     * counts as a constant. Consumes nothing: trace may be read again. */
-    void (*backward)(const dsc_pass *pass, const dsc_real *d_update, const dsc_real *trace,
-                     dsc_real *d_packed, dsc_real *d_state);
+     * state after it: d_packed += ..., d_state by the state before it, and, unless it is NULL,
+     * d_grad [lanes] by the gradient that came in, which is `grad` again. Consumes nothing: trace
+     * may be read again. */
+    void (*backward)(const dsc_pass *pass, const dsc_real *grad, const dsc_real *d_update,
+                     const dsc_real *trace, dsc_real *d_packed, dsc_real *d_state,
+                     dsc_real *d_grad);
 } dsc_trainable;
 
 extern const dsc_trainable dsc_trainable_lstm;

@@ -27,11 +27,15 @@ struct dsc_unroll {
     dsc_real *grads;  /* [steps_max + 1][lanes] */
     dsc_real *begin;  /* [state_len] before the first step */
     dsc_real *update; /* [lanes] */
+    dsc_real *thetas; /* [steps_max][lanes] where each step began; only when whole */
+    uint64_t t;       /* of the first step */
     /* of one part: */
     dsc_real *trace;   /* [steps_max][trace_len] */
     dsc_real *state;   /* [state_len] */
     dsc_real *d_state; /* [state_len] */
     dsc_real *lambda;  /* [part] */
+    dsc_real *d_grad;  /* [part] */
+    dsc_real *product; /* [part] */
     dsc_real *work;
 };
 
@@ -76,10 +80,13 @@ static size_t lay_out(dsc_unroll *u)
     u->grads = carve(u->memory, &used, (u->steps_max + 1) * u->lanes_max);
     u->begin = carve(u->memory, &used, dsc_unroll_state_len(trainable, &u->hyper, u->lanes_max));
     u->update = carve(u->memory, &used, u->lanes_max);
+    u->thetas = carve(u->memory, &used, u->steps_max * part);
     u->trace = carve(u->memory, &used, u->steps_max * trainable->trace_len(&u->hyper, part));
     u->state = carve(u->memory, &used, trainable->state_len(&u->hyper, part));
     u->d_state = carve(u->memory, &used, trainable->state_len(&u->hyper, part));
     u->lambda = carve(u->memory, &used, part);
+    u->d_grad = carve(u->memory, &used, part);
+    u->product = carve(u->memory, &used, part);
     u->work = carve(u->memory, &used, trainable->work_len(&u->hyper, part));
     return used;
 }
@@ -134,6 +141,7 @@ static void begin(dsc_unroll *u, const dsc_strand *strand, size_t steps)
     assert(strand->lanes <= u->lanes_max && steps <= u->steps_max);
     u->lanes = strand->lanes;
     u->steps = steps;
+    u->t = strand->t;
     memcpy(u->begin, strand->state,
            dsc_unroll_state_len(u->trainable, &u->hyper, u->lanes) * sizeof *u->begin);
 }
@@ -162,6 +170,8 @@ void dsc_unroll_play(dsc_unroll *u, const dsc_pupil *pupil, dsc_strand *strand, 
     memset(u->grads, 0, (steps + 1) * lanes * sizeof *u->grads); /* lanes of nobody learn nothing */
     memcpy(u->grads, strand->grad, lanes * sizeof *u->grads);
     for (size_t k = 0; k < steps; k++) {
+        if (is_whole(u))
+            memcpy(u->thetas + k * lanes, strand->theta, lanes * sizeof *u->thetas);
         step(u, pupil, strand->state, k);
         for (size_t i = 0; i < lanes; i++)
             strand->theta[i] += u->update[i];
@@ -183,10 +193,13 @@ void dsc_unroll_replay(dsc_unroll *u, const dsc_pupil *pupil, dsc_strand *strand
 
 /* --- and back --- */
 
-/* What the loss is: by the points reached, or by the updates themselves. */
+/* What the loss is: by the points reached, or by the updates themselves; and, for second
+ * derivatives, how the functions bend. */
 typedef struct {
     const double *weights;  /* [steps], or NULL */
     const dsc_real *errors; /* [steps][lanes]   */
+    dsc_curvature *curvature;
+    void *arg;
 } lesson;
 
 /* Make u->lambda the derivative by the update of step k. Steps are asked for from the last one. */
@@ -200,6 +213,15 @@ static void derive(dsc_unroll *u, const lesson *from, size_t k, size_t at, size_
     }
     for (size_t i = 0; i < lanes; i++)
         u->lambda[i] += (dsc_real)from->weights[k] * grad[i];
+}
+
+/* lambda += H d_grad at theta_k, which is lambda's own point: what the gradient seen there did. */
+static void add_curvature(dsc_unroll *u, const lesson *from, size_t k)
+{
+    memset(u->product, 0, u->lanes * sizeof *u->product);
+    from->curvature(from->arg, u->t + k, u->thetas + k * u->lanes, u->d_grad, u->product);
+    for (size_t i = 0; i < u->lanes; i++)
+        u->lambda[i] += u->product[i];
 }
 
 static void replay_part(dsc_unroll *u, const dsc_pass *pass, size_t at, const dsc_real *state)
@@ -225,7 +247,11 @@ static void back(dsc_unroll *u, const dsc_pupil *pupil, const lesson *from, dsc_
         memset(u->d_state, 0, state_len * sizeof *u->d_state);
         for (size_t k = u->steps; k-- > 0;) {
             derive(u, from, k, at, lanes);
-            u->trainable->backward(&pass, u->lambda, trace_at(u, k, lanes), d_packed, u->d_state);
+            u->trainable->backward(&pass, u->grads + k * u->lanes + at, u->lambda,
+                                   trace_at(u, k, lanes), d_packed, u->d_state,
+                                   from->curvature ? u->d_grad : NULL);
+            if (from->curvature && k > 0)
+                add_curvature(u, from, k);
         }
         state += state_len;
     }
@@ -235,6 +261,13 @@ void dsc_unroll_back(dsc_unroll *u, const dsc_pupil *pupil, const double *weight
                      dsc_real *d_packed)
 {
     back(u, pupil, &(lesson) {.weights = weights}, d_packed);
+}
+
+void dsc_unroll_back_curved(dsc_unroll *u, const dsc_pupil *pupil, const double *weights,
+                            dsc_curvature *curvature, void *arg, dsc_real *d_packed)
+{
+    assert(is_whole(u));
+    back(u, pupil, &(lesson) {.weights = weights, .curvature = curvature, .arg = arg}, d_packed);
 }
 
 void dsc_unroll_back_updates(dsc_unroll *u, const dsc_pupil *pupil, const dsc_real *errors,

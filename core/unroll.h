@@ -12,6 +12,9 @@
  *     for t = s+U-1 .. s:   dL/dg_t = lambda_{t+1}  ->  backward  ->  d_phi += ..., d_state
  *                           lambda_t = lambda_{t+1} + w_t grad_t
  *
+ * With second derivatives they do not: backward also gives d_grad_t, and lambda_t gets H_t d_grad_t
+ * more, with H_t the second derivatives of f at theta_t.
+ *
  * Hence a recording of gradients is a complete lesson: dsc_unroll_play makes one by evaluating f,
  * dsc_unroll_replay takes one from elsewhere (a session's log), and dsc_unroll_back learns from
  * either.
@@ -54,6 +57,10 @@ typedef struct {
  * of all functions at theta, t steps in. */
 typedef double dsc_objective(void *arg, uint64_t t, const dsc_real *theta, dsc_real *grad);
 
+/* product [lanes] = H v at theta, t steps in, function by function; lanes of nobody may be left. */
+typedef void dsc_curvature(void *arg, uint64_t t, const dsc_real *theta, const dsc_real *v,
+                           dsc_real *product);
+
 size_t dsc_unroll_state_len(const dsc_trainable *trainable, const dsc_hyper *hyper, size_t lanes);
 
 /* Scratch for unrolls of up to `steps` steps over up to `lanes` lanes. DSC_ENOMEM. */
@@ -75,7 +82,13 @@ void dsc_unroll_replay(dsc_unroll *unroll, const dsc_pupil *pupil, dsc_strand *s
 void dsc_unroll_back(dsc_unroll *unroll, const dsc_pupil *pupil, const double *weights,
                      dsc_real *d_packed);
 
-/* The same for another loss: errors [steps][lanes] are the derivatives by the updates themselves.
+/* The same with second derivatives, of an unroll that was played and has at most DSC_UNROLL_LANES
+ * lanes. A third more arithmetic. */
+void dsc_unroll_back_curved(dsc_unroll *unroll, const dsc_pupil *pupil, const double *weights,
+                            dsc_curvature *curvature, void *arg, dsc_real *d_packed);
+
+/* dsc_unroll_back for another loss: errors [steps][lanes] are the derivatives by the updates
+ * themselves.
  */
 void dsc_unroll_back_updates(dsc_unroll *unroll, const dsc_pupil *pupil, const dsc_real *errors,
                              dsc_real *d_packed);

@@ -36,7 +36,7 @@ struct meta_train {
     struct field_choice loss_weights;
     struct meta_optimizer meta_optimizer;
     double random_scale;
-    bool convex_helper;
+    bool convex_helper, second_derivatives;
     int64_t epochs, validate_every, validation_functions, patience, seed;
 };
 
@@ -120,6 +120,8 @@ static const struct field meta_train_rows[] = {
      .doc = "L: each coordinate of a function is scaled by exp(U(-L, L)); 0: not."},
     {"convex_helper", FIELD_BOOL, AT(meta_train, convex_helper), FIELD_OPTIONAL,
      .doc = "Whether each function gets 20 more coordinates in a capped quadratic."},
+    {"second_derivatives", FIELD_BOOL, AT(meta_train, second_derivatives), FIELD_OPTIONAL,
+     .doc = "Whether the gradients that the optimizer sees count as moving with theta."},
     {"meta_optimizer", FIELD_OBJECT, AT(meta_train, meta_optimizer), FIELD_OPTIONAL,
      .shape = &meta_optimizer_shape, .doc = "How weights are moved."},
     {"epochs", FIELD_INT, AT(meta_train, epochs), FIELD_OPTIONAL, 1, LIMIT_EPOCHS, .initial = 500,
@@ -268,6 +270,7 @@ static bool read_loss(dsc_train_spec *out, const struct field_choice *choice, ds
 static void read_numbers(dsc_train_spec *out, const struct meta_train *body)
 {
     out->dressing = (dsc_dressing) {body->random_scale, body->convex_helper};
+    out->second_derivatives = body->second_derivatives;
     out->unroll = (size_t)body->unroll;
     out->functions = (size_t)body->functions_per_step;
     out->learning_rate = body->meta_optimizer.learning_rate;

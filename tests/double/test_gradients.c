@@ -2,7 +2,8 @@
  *
  * Linked with the training sources compiled for double (Makefile, FLAGS_double). The derivative by
  * phi is compared with the optimizer's inputs frozen: truncated backpropagation counts them as
- * constants, and differences that let them move would measure another derivative. */
+ * constants, and differences that let them move would measure another derivative. That one is what
+ * second derivatives give, and is compared so. */
 #include "core/gradcheck.h"
 #include "core/problem.h"
 #include "core/unroll.h"
@@ -33,6 +34,31 @@ static double value(void *arg, const dsc_real *theta)
     return f->problem->eval(f->hyper, f->draw, f->data, 3, theta, NULL, f->work);
 }
 
+/* H v against differences of the gradient along v. */
+static void check_curve(const drawn *f, const dsc_real *theta, size_t n)
+{
+    const double h = 1e-5;
+    dsc_real *const v = calloc(5 * n, sizeof *v), *const product = v + n;
+    dsc_real *const moved = product + n, *const above = moved + n, *const below = above + n;
+    dsc_rng rng = dsc_rng_at(4, 5, 6);
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = dsc_rng_normal(&rng);
+    f->problem->curve(f->hyper, f->draw, f->data, 3, theta, v, product, f->work);
+    for (size_t i = 0; i < n; i++)
+        moved[i] = theta[i] + h * v[i];
+    (void)f->problem->eval(f->hyper, f->draw, f->data, 3, moved, above, f->work);
+    for (size_t i = 0; i < n; i++)
+        moved[i] = theta[i] - h * v[i];
+    (void)f->problem->eval(f->hyper, f->draw, f->data, 3, moved, below, f->work);
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(product[i]));
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabs((above[i] - below[i]) / (2 * h) - product[i]) < 1e-6 * largest);
+    free(v);
+}
+
 static void check_problem(const dsc_problem *problem, const dsc_hyper *hyper)
 {
     const size_t n = problem->dim(hyper);
@@ -50,6 +76,8 @@ static void check_problem(const dsc_problem *problem, const dsc_hyper *hyper)
     with_gradient = problem->eval(hyper, &draw, data, 3, theta, grad, work);
     assert_true(with_gradient == value(&f, theta));
     assert_true(dsc_gradcheck(value, &f, theta, grad, n, 1e-5) < 1e-6);
+    if (problem->curve)
+        check_curve(&f, theta, n);
     free(data);
     free(work);
     free(theta);
@@ -103,8 +131,18 @@ static double evaluate_frozen(void *arg, uint64_t t, const dsc_real *theta, dsc_
     return evaluate(arg, t, theta, NULL);
 }
 
-/* The loss with the recorded gradients as inputs and the weights `phi`. */
-static double frozen_loss(lesson *l)
+static void curvature(void *arg, uint64_t t, const dsc_real *theta, const dsc_real *v,
+                      dsc_real *product)
+{
+    const lesson *const l = arg;
+
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        dsc_problem_quadratic.curve(&l->problem, NULL, l->data + i * l->n * (l->n + 1), t,
+                                    theta + i * l->n, v + i * l->n, product + i * l->n, NULL);
+}
+
+/* The loss with the weights `phi`, and with the gradients that `objective` answers as inputs. */
+static double loss_of(lesson *l, dsc_objective *objective, bool back)
 {
     const dsc_pupil pupil = {l->trainable, l->hyper, l->packed};
     const size_t state_len = dsc_unroll_state_len(l->trainable, l->hyper, l->lanes);
@@ -117,9 +155,11 @@ static double frozen_loss(lesson *l)
     memcpy(strand.grad, l->grads, l->lanes * sizeof *memory);
     memcpy(strand.state, l->state, state_len * sizeof *memory);
     l->trainable->pack(l->packed, l->phi, l->hyper);
-    dsc_unroll_play(l->unroll, &pupil, &strand, STEPS, evaluate_frozen, l, losses);
+    dsc_unroll_play(l->unroll, &pupil, &strand, STEPS, objective, l, losses);
     for (size_t k = 0; k < STEPS; k++)
         loss += l->weights[k] * losses[k];
+    if (back)
+        dsc_unroll_back_curved(l->unroll, &pupil, l->weights, curvature, l, l->d_packed);
     free(memory);
     return loss;
 }
@@ -216,13 +256,20 @@ static void forget_twins(lesson *l, dsc_real *differences_wanted)
                 strstr(layout.tensor[i].name, "bias_hh") == NULL;
 }
 
-static void check_unroll(const dsc_trainable *trainable, const dsc_hyper *hyper, double d)
+static void check_unroll(const dsc_trainable *trainable, const dsc_hyper *hyper, double d,
+                         bool curved)
 {
+    dsc_objective *const objective = curved ? evaluate : evaluate_frozen;
     lesson l;
     dsc_real *wanted;
 
     begin(&l, trainable, hyper, d);
     learn(&l);
+    if (curved) {
+        memset(l.d_packed, 0, trainable->packed_len(hyper) * sizeof *l.d_packed);
+        (void)loss_of(&l, evaluate, true);
+        trainable->unpack(l.d_phi, l.d_packed, hyper);
+    }
     wanted = calloc(l.phi_len, sizeof *wanted);
     forget_twins(&l, wanted);
     for (size_t i = 0, step = 1 + l.phi_len / 400; i < l.phi_len; i++) {
@@ -239,9 +286,9 @@ static void check_unroll(const dsc_trainable *trainable, const dsc_hyper *hyper,
             for (size_t j = 0; j < l.phi_len; j++)
                 floor = fmax(floor, 1e-3 * fabs(l.d_phi[j]));
             l.phi[i] = here + h;
-            slope = frozen_loss(&l);
+            slope = loss_of(&l, objective, false);
             l.phi[i] = here - h;
-            slope = (slope - frozen_loss(&l)) / (2 * h);
+            slope = (slope - loss_of(&l, objective, false)) / (2 * h);
             l.phi[i] = here;
             assert_true(fabs(slope - l.d_phi[i]) <= 1e-5 * fmax(fabs(slope), floor));
         }
@@ -264,7 +311,8 @@ static void test_unrolls(void **state)
                 assert_true(dsc_hyper_set_number(&hyper, "layers", layers, NULL));
                 assert_true(dsc_hyper_set_number(&hyper, "hidden_size", 5, NULL));
                 assert_true(dsc_hyper_set_word(&hyper, "preprocessing", words[word], NULL));
-                check_unroll(dsc_trainables[i], &hyper, 4);
+                check_unroll(dsc_trainables[i], &hyper, 4, false);
+                check_unroll(dsc_trainables[i], &hyper, 4, true);
             }
 }
 
@@ -276,7 +324,7 @@ static void test_parts(void **state)
     (void)state;
     dsc_hyper_init(&hyper, dsc_family_lstm.hyper);
     assert_true(dsc_hyper_set_number(&hyper, "hidden_size", 3, NULL));
-    check_unroll(&dsc_trainable_lstm, &hyper, 41);
+    check_unroll(&dsc_trainable_lstm, &hyper, 41, false);
 }
 
 int main(void)
