@@ -231,7 +231,8 @@ static void test_builtins(void **state)
     json_decref(info);
 }
 
-/* The learned ones that ship: protected like the others, and their weights are those of the file. */
+/* The learned ones that ship: protected like the others, and their weights are those of the file.
+ */
 static void test_pretrained(void **state)
 {
     char path[128], file[160];
@@ -338,16 +339,11 @@ static void test_survives_a_kill(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create_and_get),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_bad_bodies),
-        cmocka_unit_test(test_unknown_config_key),
-        cmocka_unit_test(test_a_name_is_taken_once),
-        cmocka_unit_test(test_builtins),
-        cmocka_unit_test(test_pretrained),
-        cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_page_sizes),
-        cmocka_unit_test(test_no_version),
+        cmocka_unit_test(test_create_and_get),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_bad_bodies),           cmocka_unit_test(test_unknown_config_key),
+        cmocka_unit_test(test_a_name_is_taken_once), cmocka_unit_test(test_builtins),
+        cmocka_unit_test(test_pretrained),           cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_page_sizes),           cmocka_unit_test(test_no_version),
         cmocka_unit_test(test_survives_a_kill),
     };
     return cmocka_run_group_tests(tests, start, stop);
