@@ -281,7 +281,7 @@ floors: ## check who includes what
 	@! grep -n '#include "core/' server/*.[ch] | grep -v 'core/descent.h'
 	@! grep -n '#include "\(\.\./\)*server/' core/*.[ch]
 	@! grep -ln '<microhttpd.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(http|stream)\.c$$'
-	@! grep -ln '<cblas.h>' core/*.[ch] server/*.[ch] | grep -v '^core/mat.c$$'
+	@! grep -ln '#include <cblas.h>' core/*.[ch] server/*.[ch] | grep -v '^core/mat.c$$'
 	@! grep -ln '<sqlite3.h>' core/*.[ch] server/*.[ch] | grep -v '^server/store[a-z_]*\.[ch]$$'
 	@! grep -ln '<jansson.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(field[a-z_]*|jsontext|safetensors|openapi)\.[ch]$$'
 	@echo "floors: in order"
