@@ -4,7 +4,7 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 comma := ,
 
-PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev libopenblas-dev
+PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libsodium-dev libopenblas-dev zlib1g-dev
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev
 PACKAGES_CHECK := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ  := $(PACKAGES_BUILD) clang libclang-rt-14-dev
@@ -20,7 +20,7 @@ CFLAGS   := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototype
             -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Werror -fno-math-errno -fno-trapping-math -ffp-contract=off $(EXTRA_CFLAGS)
 CPPFLAGS := -D_GNU_SOURCE -I.
 LDFLAGS  := $(EXTRA_LDFLAGS)
-LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lopenblas -lpthread -lm
+LDLIBS   := -lmicrohttpd -ljansson -lsqlite3 -lsodium -lopenblas -lz -lpthread -lm
 
 # One short line for each file, or, with V=1, the whole command.
 Q   := $(if $(filter 1,$(V)),,@)
@@ -138,7 +138,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUIL
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # What calculates in dsc_real, compiled for double: a float has too few digits to check gradients.
-DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c mat.c frame.c) $(wildcard core/problem*.c core/tape*.c)
+DOUBLE_SOURCES := $(addprefix core/,lstm.c lstm_train.c trainable.c unroll.c gradcheck.c mat.c frame.c minibatch.c) $(wildcard core/problem*.c core/tape*.c core/dataset*.c)
 DOUBLE_OBJECTS := $(DOUBLE_SOURCES:%.c=$(BUILD)/double/%.o)
 $(BUILD)/double/%.o: %.c
 	@mkdir -p $(@D)
@@ -147,7 +147,7 @@ $(BUILD)/double/%.o: %.c
 $(BUILD)/tests/double/%: $(BUILD)/double/tests/double/%.o $(DOUBLE_OBJECTS) $(BUILD)/libdescent.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lopenblas -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lopenblas -lz -lm
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
@@ -282,6 +282,7 @@ floors: ## check who includes what
 	@! grep -n '#include "\(\.\./\)*server/' core/*.[ch]
 	@! grep -ln '<microhttpd.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(http|stream)\.c$$'
 	@! grep -ln '#include <cblas.h>' core/*.[ch] server/*.[ch] | grep -v '^core/mat.c$$'
+	@! grep -ln '#include <zlib.h>' core/*.[ch] server/*.[ch] | grep -v '^core/dataset[a-z_]*\.c$$'
 	@! grep -ln '<sqlite3.h>' core/*.[ch] server/*.[ch] | grep -v '^server/store[a-z_]*\.[ch]$$'
 	@! grep -ln '<jansson.h>' core/*.[ch] server/*.[ch] | grep -vE '^server/(field[a-z_]*|jsontext|safetensors|openapi)\.[ch]$$'
 	@echo "floors: in order"

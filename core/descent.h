@@ -18,6 +18,7 @@
 #include "run.h"    /* one optimization in progress          */
 
 #include "mat.h"     /* products of matrices            */
+#include "dataset.h" /* rows to learn from              */
 #include "problem.h" /* functions to minimise              */
 #include "crew.h"    /* threads that are lent to the core  */
 #include "train.h"   /* learning an optimizer              */

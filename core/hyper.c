@@ -11,9 +11,15 @@ enum { LIST_BYTES = 128 }; /* of names in a sentence; a longer list is cut */
 void dsc_hyper_init(dsc_hyper *hyper, const dsc_hyper_spec *spec)
 {
     *hyper = (dsc_hyper) {.spec = spec};
-    for (int row = 0; spec[row].name; row++) {
+    for (int row = 0, lists = 0; spec[row].name; row++) {
         assert(row < DSC_HYPER_MAX);
         hyper->value[row] = spec[row].initial;
+        if (spec[row].kind == DSC_HYPER_LIST) {
+            assert(lists < DSC_HYPER_LISTS);
+            hyper->list[lists].count = spec[row].initial != 0;
+            hyper->list[lists].item[0] = spec[row].initial;
+            hyper->value[row] = lists++;
+        }
     }
 }
 
@@ -53,6 +59,12 @@ static bool fail_word(const dsc_hyper_spec *row, dsc_err *err)
 
 static bool fail_range(const dsc_hyper_spec *row, dsc_err *err)
 {
+    if (row->kind == DSC_HYPER_DATASET)
+        return dsc_fail(err, DSC_EINVAL, row->name, "must be the name of a dataset");
+    if (row->kind == DSC_HYPER_LIST)
+        return dsc_fail(err, DSC_EINVAL, row->name,
+                        "must be a list of at most %d whole numbers in [%.9g, %.9g]",
+                        DSC_HYPER_LIST_MAX, row->min, row->max);
     return dsc_fail(err, DSC_EINVAL, row->name, "must be %s in %c%.9g, %.9g]",
                     row->kind == DSC_HYPER_INT ? "a whole number" : "a number",
                     row->open ? '(' : '[', row->min, row->max);
@@ -74,9 +86,22 @@ bool dsc_hyper_set_number(dsc_hyper *hyper, const char *name, double value, dsc_
         return fail_unknown(hyper->spec, name, err);
     if (hyper->spec[row].kind == DSC_HYPER_WORD)
         return fail_word(&hyper->spec[row], err);
+    if (hyper->spec[row].kind == DSC_HYPER_LIST || hyper->spec[row].kind == DSC_HYPER_DATASET)
+        return fail_range(&hyper->spec[row], err);
     if (!in_range(&hyper->spec[row], value))
         return fail_range(&hyper->spec[row], err);
     hyper->value[row] = value;
+    return true;
+}
+
+static bool set_dataset(dsc_hyper *hyper, const dsc_hyper_spec *row, const char *name, dsc_err *err)
+{
+    const size_t len = strlen(name);
+
+    if (len < 1 || len > DSC_HYPER_NAME_MAX)
+        return dsc_fail(err, DSC_EINVAL, row->name, "must have 1 to %d bytes", DSC_HYPER_NAME_MAX);
+    memcpy(hyper->dataset_name, name, len + 1);
+    hyper->dataset = NULL;
     return true;
 }
 
@@ -86,6 +111,8 @@ bool dsc_hyper_set_word(dsc_hyper *hyper, const char *name, const char *word, ds
 
     if (row < 0)
         return fail_unknown(hyper->spec, name, err);
+    if (hyper->spec[row].kind == DSC_HYPER_DATASET)
+        return set_dataset(hyper, &hyper->spec[row], word, err);
     if (hyper->spec[row].kind != DSC_HYPER_WORD)
         return fail_range(&hyper->spec[row], err);
     for (int i = 0; hyper->spec[row].words[i]; i++) {
@@ -101,4 +128,40 @@ const char *dsc_hyper_word(const dsc_hyper *hyper, int row)
 {
     assert(hyper->spec[row].kind == DSC_HYPER_WORD);
     return hyper->spec[row].words[(int)hyper->value[row]];
+}
+
+bool dsc_hyper_set_list(dsc_hyper *hyper, const char *name, const double *items, size_t count,
+                        dsc_err *err)
+{
+    const int row = dsc_hyper_find(hyper->spec, name);
+    dsc_hyper_list *list;
+
+    if (row < 0)
+        return fail_unknown(hyper->spec, name, err);
+    if (hyper->spec[row].kind == DSC_HYPER_WORD)
+        return fail_word(&hyper->spec[row], err);
+    if (hyper->spec[row].kind != DSC_HYPER_LIST || count > DSC_HYPER_LIST_MAX)
+        return fail_range(&hyper->spec[row], err);
+    for (size_t i = 0; i < count; i++)
+        if (!(items[i] >= hyper->spec[row].min && items[i] <= hyper->spec[row].max &&
+              items[i] == floor(items[i])))
+            return fail_range(&hyper->spec[row], err);
+    list = &hyper->list[(int)hyper->value[row]];
+    list->count = (int)count;
+    for (size_t i = 0; i < count; i++)
+        list->item[i] = items[i];
+    return true;
+}
+
+const dsc_hyper_list *dsc_hyper_list_at(const dsc_hyper *hyper, int row)
+{
+    assert(hyper->spec[row].kind == DSC_HYPER_LIST);
+    return &hyper->list[(int)hyper->value[row]];
+}
+
+bool dsc_hyper_has_dataset(const dsc_hyper_spec *spec)
+{
+    while (spec->name && spec->kind != DSC_HYPER_DATASET)
+        spec++;
+    return spec->name != NULL;
 }

@@ -10,6 +10,12 @@ const dsc_problem *const dsc_problems[] = {
     &dsc_problem_styblinski_tang,
     &dsc_problem_lasso,
     &dsc_problem_matrix_factorization,
+    &dsc_problem_mlp,
+    &dsc_problem_softmax_regression,
+    &dsc_problem_logistic_regression,
+    &dsc_problem_linear_regression,
+    &dsc_problem_convnet,
+    &dsc_problem_sine_mlp,
     NULL,
 };
 

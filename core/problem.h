@@ -29,6 +29,11 @@ typedef struct dsc_problem {
     const char *source; /* paper and section, and what we changed      */
     const dsc_hyper_spec *hyper;
 
+    /* Do the choices, the dataset above all, go together? NULL: always. Asked once, before all
+     * that follows; of a problem with a dataset, only with one bound. DSC_EINVAL with where = the
+     * row. */
+    bool (*check)(const dsc_hyper *hyper, dsc_err *err);
+
     size_t (*dim)(const dsc_hyper *hyper);      /* coordinates of theta         */
     size_t (*data_len)(const dsc_hyper *hyper); /* numbers that hold a function */
     size_t (*work_len)(const dsc_hyper *hyper); /* scratch of eval              */
@@ -52,7 +57,9 @@ typedef struct dsc_problem {
 } dsc_problem;
 
 extern const dsc_problem dsc_problem_quadratic, dsc_problem_rosenbrock, dsc_problem_rastrigin,
-    dsc_problem_styblinski_tang, dsc_problem_lasso, dsc_problem_matrix_factorization;
+    dsc_problem_styblinski_tang, dsc_problem_lasso, dsc_problem_matrix_factorization,
+    dsc_problem_mlp, dsc_problem_softmax_regression, dsc_problem_logistic_regression,
+    dsc_problem_linear_regression, dsc_problem_convnet, dsc_problem_sine_mlp;
 
 /* Every problem, NULL-terminated: the one list to extend. */
 extern const dsc_problem *const dsc_problems[];

@@ -17,6 +17,7 @@
 #ifndef DSC_TAPE_H
 #define DSC_TAPE_H
 
+#include "image.h"
 #include "real.h"
 
 #include <stdbool.h>
@@ -27,11 +28,6 @@
 typedef int dsc_var; /* a node by its place in the list */
 
 struct dsc_tape_op;
-
-/* An image as a row of a matrix: planes of rows. */
-typedef struct {
-    size_t channels, height, width;
-} dsc_image;
 
 typedef struct {
     const struct dsc_tape_op *op;

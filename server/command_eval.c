@@ -65,6 +65,7 @@ struct evaluating {
     const struct config *config;
     struct spec_eval spec;
     struct shelf shelf;
+    struct datasets *datasets;
     struct pool *pool;
     dsc_crew crew;
     dsc_arena arena;
@@ -77,7 +78,8 @@ static bool read_spec(struct evaluating *e, dsc_err *err)
 {
     struct buf *text = NULL;
     const bool ok = file_read(&text, e->config->argument, LIMIT_CONTROL_BYTES, err) &&
-                    spec_eval_decode(&e->spec, (const char *)text->data, text->len, &e->arena, err);
+                    spec_eval_decode(&e->spec, (const char *)text->data, text->len, e->datasets,
+                                     &e->arena, err);
 
     buf_drop(text);
     return ok;
@@ -103,7 +105,8 @@ static int threads_of(const struct config *config)
 
 static bool begin(struct evaluating *e, dsc_err *err)
 {
-    if (!read_spec(e, err) || !shelf_open(&e->shelf, folder_of(e->config), err) ||
+    if (!datasets_open(&e->datasets, e->config->data_dir, err) || !read_spec(e, err) ||
+        !shelf_open(&e->shelf, folder_of(e->config), err) ||
         !pool_open(&e->pool, threads_of(e->config), err))
         return false;
     e->crew = lend_pool(e->pool);
@@ -117,6 +120,7 @@ static void end(struct evaluating *e)
 {
     pool_close(e->pool);
     shelf_close(&e->shelf);
+    datasets_close(e->datasets);
     dsc_arena_release(&e->arena);
 }
 
@@ -304,7 +308,7 @@ const struct command command_eval = {
     .name = "eval",
     .summary = "measure optimizers beside tuned baselines",
     .argument = "SPEC.json",
-    .options = (const char *const[]) {"data", "table", "threads", NULL},
+    .options = (const char *const[]) {"data", "data-dir", "table", "threads", NULL},
     .about = "Measures optimizers on fresh functions, in the words of an evaluate job\n"
              "(optimizers, baselines, problem, steps, functions, seed, tuning; - reads it\n"
              "from standard input). An optimizer is a version in the folder of --data (name,\n"

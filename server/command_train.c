@@ -157,6 +157,7 @@ struct training {
     const struct config *config;
     struct spec_train spec;
     struct shelf shelf;
+    struct datasets *datasets;
     struct pool *pool;
     dsc_crew crew;
     dsc_model *first; /* init_from; or NULL */
@@ -169,9 +170,9 @@ struct training {
 static bool read_spec(struct training *t, dsc_err *err)
 {
     struct buf *text = NULL;
-    const bool ok =
-        file_read(&text, t->config->argument, LIMIT_CONTROL_BYTES, err) &&
-        spec_train_decode(&t->spec, (const char *)text->data, text->len, &t->arena, err);
+    const bool ok = file_read(&text, t->config->argument, LIMIT_CONTROL_BYTES, err) &&
+                    spec_train_decode(&t->spec, (const char *)text->data, text->len, t->datasets,
+                                      &t->arena, err);
 
     buf_drop(text);
     return ok;
@@ -224,7 +225,8 @@ static int threads_of(const struct config *config)
 
 static bool begin(struct training *t, dsc_err *err)
 {
-    if (!read_spec(t, err) || !check_places(t, err) ||
+    if (!datasets_open(&t->datasets, t->config->data_dir, err) || !read_spec(t, err) ||
+        !check_places(t, err) ||
         !shelf_open(&t->shelf, wants_folder(t) ? t->config->data : NULL, err) ||
         !take_first(t, err) || !pool_open(&t->pool, threads_of(t->config), err))
         return false;
@@ -239,6 +241,7 @@ static void end(struct training *t)
     pool_close(t->pool);
     dsc_model_drop(t->first);
     shelf_close(&t->shelf);
+    datasets_close(t->datasets);
     dsc_arena_release(&t->arena);
 }
 
@@ -361,7 +364,7 @@ const struct command command_train = {
     .name = "train",
     .summary = "learn an optimizer's weights",
     .argument = "SPEC.json",
-    .options = (const char *const[]) {"data", "out", "threads", NULL},
+    .options = (const char *const[]) {"data", "data-dir", "out", "threads", NULL},
     .about = "Trains the weights of an optimizer on the problems that SPEC.json names, in the\n"
              "words of a meta_train job (problems, horizon, unroll, epochs, ...; - reads it\n"
              "from standard input). The best weights of all validations are written to the\n"

@@ -29,6 +29,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -805,13 +806,27 @@ bool field_decode(const struct shape *shape, const char *text, size_t len, void 
 
 /* ---- parameters of an optimizer ---- */
 
+static bool set_list(dsc_hyper *hyper, const char *key, const json_t *list, dsc_err *err)
+{
+    double items[DSC_HYPER_LIST_MAX];
+    const size_t count = json_array_size(list);
+
+    for (size_t i = 0; i < count && i < DSC_HYPER_LIST_MAX; i++) {
+        const json_t *const item = json_array_get(list, i);
+        items[i] = json_is_number(item) ? json_number_value(item) : NAN; /* in no range */
+    }
+    return dsc_hyper_set_list(hyper, key, items, count, err);
+}
+
 static bool set_value(dsc_hyper *hyper, const char *key, const json_t *value, dsc_err *err)
 {
     if (json_is_number(value))
         return dsc_hyper_set_number(hyper, key, json_number_value(value), err);
     if (json_is_string(value))
         return dsc_hyper_set_word(hyper, key, json_string_value(value), err);
-    return dsc_fail(err, FAULT_INVALID_VALUE, key, "must be a number or a word");
+    if (json_is_array(value))
+        return set_list(hyper, key, value, err);
+    return dsc_fail(err, FAULT_INVALID_VALUE, key, "must be a number, a word or a list");
 }
 
 /* The core writes the sentence; the code and the place are ours. */

@@ -179,6 +179,29 @@ bool field_encode(const struct shape *shape, const void *in, struct buf *out, ds
     return dsc_fail(err, FAULT_OUT_OF_MEMORY, NULL, "there is no memory for the reply");
 }
 
+static bool encode_choices(const dsc_hyper_list *list, struct buf *out)
+{
+    bool ok = append_text(out, "[");
+
+    for (int i = 0; ok && i < list->count; i++)
+        ok = (i == 0 || append_text(out, ",")) && append_real(out, list->item[i]);
+    return ok && append_text(out, "]");
+}
+
+static bool encode_choice(const dsc_hyper *hyper, int row, struct buf *out)
+{
+    switch (hyper->spec[row].kind) {
+    case DSC_HYPER_WORD:
+        return append_string(out, dsc_hyper_word(hyper, row));
+    case DSC_HYPER_DATASET:
+        return append_string(out, hyper->dataset_name);
+    case DSC_HYPER_LIST:
+        return encode_choices(dsc_hyper_list_at(hyper, row), out);
+    default:
+        return append_real(out, hyper->value[row]);
+    }
+}
+
 static bool encode_hyper(const dsc_hyper *hyper, struct buf *out)
 {
     bool ok = append_text(out, "{");
@@ -186,10 +209,7 @@ static bool encode_hyper(const dsc_hyper *hyper, struct buf *out)
     for (int row = 0; ok && hyper->spec[row].name; row++) {
         ok = (row == 0 || append_text(out, ",")) && append_string(out, hyper->spec[row].name) &&
              append_text(out, ":");
-        if (hyper->spec[row].kind == DSC_HYPER_WORD)
-            ok = ok && append_string(out, dsc_hyper_word(hyper, row));
-        else
-            ok = ok && append_real(out, hyper->value[row]);
+        ok = ok && encode_choice(hyper, row, out);
     }
     return ok && append_text(out, "}");
 }

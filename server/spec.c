@@ -193,8 +193,46 @@ static bool fail_problem(const char *where, const char *type, dsc_err *err)
                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-static bool read_problem(const struct problem_choice *from, const char *where,
-                         const dsc_problem **problem, dsc_hyper *hyper, dsc_err *err)
+/* What was said of a parameter, as a failure of the body at `where`. */
+static bool fail_param(const char *where, const dsc_err *inner, int code, dsc_err *err)
+{
+    char spot[sizeof err->where];
+
+    snprintf(spot, sizeof spot, "%s.%.30s", where, inner->where[0] ? inner->where : "dataset");
+    return dsc_fail(err, code, spot, "%s", inner->text);
+}
+
+static const dsc_hyper_list *labels_of(const dsc_hyper *hyper)
+{
+    static const dsc_hyper_list all = {.count = 0};
+    const int row = dsc_hyper_find(hyper->spec, "labels");
+
+    return row < 0 ? &all : dsc_hyper_list_at(hyper, row);
+}
+
+/* Find the dataset that the parameters name, if the problem has one, and see whether it suits. */
+static bool bind_dataset(const dsc_problem *problem, dsc_hyper *hyper, struct datasets *datasets,
+                         const char *where, dsc_err *err)
+{
+    dsc_err inner = {.code = DSC_OK};
+
+    if (dsc_hyper_has_dataset(problem->hyper)) {
+        if (!hyper->dataset_name[0])
+            return fail_param(where, &(dsc_err) {.text = "is missing"}, FAULT_MISSING_FIELD, err);
+        if (!datasets_find(datasets, hyper->dataset_name, labels_of(hyper), &hyper->dataset,
+                           &inner)) {
+            if (strcmp(inner.where, "labels") != 0)
+                inner.where[0] = '\0'; /* a file's name */
+            return fail_param(where, &inner, FAULT_INVALID_VALUE, err);
+        }
+    }
+    return !problem->check || problem->check(hyper, &inner) ||
+           fail_param(where, &inner, FAULT_INVALID_VALUE, err);
+}
+
+static bool read_problem(const struct problem_choice *from, struct datasets *datasets,
+                         const char *where, const dsc_problem **problem, dsc_hyper *hyper,
+                         dsc_err *err)
 {
     char spot[48];
 
@@ -205,7 +243,8 @@ static bool read_problem(const struct problem_choice *from, const char *where,
     snprintf(spot, sizeof spot, "%s.params", where);
     dsc_hyper_init(hyper, (*problem)->hyper);
     return field_hyper_decode(hyper, from->params, from->params ? strlen(from->params) : 0, spot,
-                              err);
+                              err) &&
+           bind_dataset(*problem, hyper, datasets, spot, err);
 }
 
 /* --- training --- */
@@ -225,7 +264,8 @@ static bool read_family(dsc_train_spec *out, const struct meta_train *body, dsc_
                               "config", err);
 }
 
-static bool read_problems(dsc_train_spec *out, const struct field_list *list, dsc_err *err)
+static bool read_problems(dsc_train_spec *out, const struct field_list *list,
+                          struct datasets *datasets, dsc_err *err)
 {
     const struct problem_choice *const from = list->items;
     char where[32];
@@ -235,7 +275,7 @@ static bool read_problems(dsc_train_spec *out, const struct field_list *list, ds
         dsc_train_problem *const to = &out->problems[i];
         snprintf(where, sizeof where, "problems[%zu]", i);
         to->weight = from[i].weight;
-        if (!read_problem(&from[i], where, &to->problem, &to->hyper, err))
+        if (!read_problem(&from[i], datasets, where, &to->problem, &to->hyper, err))
             return false;
     }
     return true;
@@ -283,8 +323,8 @@ static void read_numbers(dsc_train_spec *out, const struct meta_train *body)
     out->seed = (uint64_t)body->seed;
 }
 
-bool spec_train_decode(struct spec_train *out, const char *text, size_t len, dsc_arena *arena,
-                       dsc_err *err)
+bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
+                       struct datasets *datasets, dsc_arena *arena, dsc_err *err)
 {
     struct meta_train body;
 
@@ -296,7 +336,8 @@ bool spec_train_decode(struct spec_train *out, const char *text, size_t len, dsc
     out->has_config = body.config != NULL;
     read_numbers(&out->core, &body);
     read_horizons(&out->core, &body);
-    return read_family(&out->core, &body, err) && read_problems(&out->core, &body.problems, err) &&
+    return read_family(&out->core, &body, err) &&
+           read_problems(&out->core, &body.problems, datasets, err) &&
            read_loss(&out->core, &body.loss_weights, err);
 }
 
@@ -338,14 +379,14 @@ static bool check_baselines(const struct field_list *list, dsc_err *err)
     return true;
 }
 
-bool spec_eval_decode(struct spec_eval *out, const char *text, size_t len, dsc_arena *arena,
-                      dsc_err *err)
+bool spec_eval_decode(struct spec_eval *out, const char *text, size_t len,
+                      struct datasets *datasets, dsc_arena *arena, dsc_err *err)
 {
     struct evaluate body;
 
     *out = (struct spec_eval) {.problem = NULL};
     if (!field_decode(&evaluate_shape, text, len, &body, arena, err) ||
-        !read_problem(&body.problem, "problem", &out->problem, &out->hyper, err) ||
+        !read_problem(&body.problem, datasets, "problem", &out->problem, &out->hyper, err) ||
         !read_tuning(&out->tuning, &body.tuning, err) || !check_baselines(&body.baselines, err))
         return false;
     if (body.optimizers.count + body.baselines.count == 0)

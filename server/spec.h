@@ -7,6 +7,7 @@
 #ifndef SPEC_H
 #define SPEC_H
 
+#include "datasets.h"
 #include "field.h"
 
 extern const struct shape meta_train_shape, evaluate_shape;
@@ -27,11 +28,12 @@ struct spec_eval {
     dsc_eval_task task; /* its problem and hyper point here: do not copy the struct */
 };
 
-/* Read text[0..len). Failures as field_decode, with where = "problems[0].params.dimension". What
+/* Read text[0..len); datasets that problems name are found in `datasets` and borrowed from there.
+ * Failures as field_decode, with where = "problems[0].params.dimension". What
  * the core checks itself (an unroll longer than its horizon) is left to it. */
-bool spec_train_decode(struct spec_train *out, const char *text, size_t len, dsc_arena *arena,
-                       dsc_err *err) DSC_MUST_CHECK;
-bool spec_eval_decode(struct spec_eval *out, const char *text, size_t len, dsc_arena *arena,
-                      dsc_err *err) DSC_MUST_CHECK;
+bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
+                       struct datasets *datasets, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+bool spec_eval_decode(struct spec_eval *out, const char *text, size_t len,
+                      struct datasets *datasets, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 
 #endif

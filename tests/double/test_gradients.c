@@ -4,6 +4,7 @@
  * phi is compared with the optimizer's inputs frozen: truncated backpropagation counts them as
  * constants, and differences that let them move would measure another derivative. That one is what
  * second derivatives give, and is compared so. */
+#include "core/dataset.h"
 #include "core/gradcheck.h"
 #include "core/problem.h"
 #include "core/unroll.h"
@@ -83,14 +84,52 @@ static void check_problem(const dsc_problem *problem, const dsc_hyper *hyper)
     free(theta);
 }
 
+/* A few rows of noise, for problems that learn from a dataset. */
+enum { TOY_ROWS = 9, TOY_FEATURES = 12 };
+static float toy_numbers[TOY_ROWS * TOY_FEATURES], toy_targets[TOY_ROWS];
+static const dsc_dataset toy = {.rows = TOY_ROWS,
+                                .features = TOY_FEATURES,
+                                .classes = 2,
+                                .image = {3, 2, 2},
+                                .numbers = toy_numbers,
+                                .targets = toy_targets};
+
+static int make_toy(void **state)
+{
+    dsc_rng rng = dsc_rng_at(8, 0, 0);
+
+    (void)state;
+    for (size_t i = 0; i < TOY_ROWS * TOY_FEATURES; i++)
+        toy_numbers[i] = (float)dsc_rng_normal(&rng);
+    for (size_t row = 0; row < TOY_ROWS; row++)
+        toy_targets[row] = (float)dsc_rng_below(&rng, 2);
+    return 0;
+}
+
+static void begin_hyper(dsc_hyper *hyper, const dsc_problem *problem)
+{
+    dsc_hyper_init(hyper, problem->hyper);
+    if (!dsc_hyper_has_dataset(problem->hyper))
+        return;
+    hyper->dataset = &toy;
+    assert_true(dsc_hyper_set_number(hyper, "batch", 5, NULL));
+}
+
+/* At its defaults, and at every other word that it offers. */
 static void test_problems(void **state)
 {
     (void)state;
     for (size_t i = 0; dsc_problems[i]; i++) {
         dsc_hyper hyper;
 
-        dsc_hyper_init(&hyper, dsc_problems[i]->hyper);
+        begin_hyper(&hyper, dsc_problems[i]);
         check_problem(dsc_problems[i], &hyper);
+        for (const dsc_hyper_spec *row = hyper.spec; row->name; row++)
+            for (int word = 0; row->kind == DSC_HYPER_WORD && row->words[word]; word++) {
+                begin_hyper(&hyper, dsc_problems[i]);
+                assert_true(dsc_hyper_set_word(&hyper, row->name, row->words[word], NULL));
+                check_problem(dsc_problems[i], &hyper);
+            }
     }
 }
 
@@ -335,5 +374,5 @@ int main(void)
         cmocka_unit_test(test_parts),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_toy, NULL);
 }

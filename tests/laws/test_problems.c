@@ -14,6 +14,29 @@
 
 enum { DRAWS = 20 };
 
+/* Two classes that a line nearly tells apart, for problems that learn from a dataset. */
+enum { TOY_ROWS = 50, TOY_FEATURES = 12 };
+static float toy_numbers[TOY_ROWS * TOY_FEATURES], toy_targets[TOY_ROWS];
+static const dsc_dataset toy = {.rows = TOY_ROWS,
+                                .features = TOY_FEATURES,
+                                .classes = 2,
+                                .image = {3, 2, 2},
+                                .numbers = toy_numbers,
+                                .targets = toy_targets};
+
+static int make_toy(void **state)
+{
+    dsc_rng rng = dsc_rng_at(8, 0, 0);
+
+    (void)state;
+    for (size_t row = 0; row < TOY_ROWS; row++) {
+        for (size_t i = 0; i < TOY_FEATURES; i++)
+            toy_numbers[row * TOY_FEATURES + i] = (float)dsc_rng_normal(&rng);
+        toy_targets[row] = toy_numbers[row * TOY_FEATURES] + 0.5 * dsc_rng_normal(&rng) > 0;
+    }
+    return 0;
+}
+
 /* One function of a problem, with room to evaluate it. */
 typedef struct {
     const dsc_problem *problem;
@@ -36,6 +59,9 @@ static void draw(drawn *f, const dsc_problem *problem, uint64_t lane)
 {
     *f = (drawn) {.problem = problem, .draw = {3, 4, lane}};
     dsc_hyper_init(&f->hyper, problem->hyper);
+    if (dsc_hyper_has_dataset(problem->hyper))
+        f->hyper.dataset = &toy;
+    assert_true(!problem->check || problem->check(&f->hyper, NULL));
     f->n = problem->dim(&f->hyper);
     f->data_len = problem->data_len(&f->hyper);
     f->work_len = problem->work_len(&f->hyper);
@@ -180,5 +206,5 @@ int main(void)
         cmocka_unit_test(test_solution),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_toy, NULL);
 }

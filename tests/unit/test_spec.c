@@ -9,9 +9,14 @@
 #include <cmocka.h>
 #include <string.h>
 
+static struct datasets *datasets;
+
 static int setup(void **state)
 {
     static dsc_arena arena;
+
+    if (!datasets_open(&datasets, NULL, NULL))
+        return -1;
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     *state = &arena;
@@ -21,6 +26,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     dsc_arena_release(*state);
+    datasets_close(datasets);
     return 0;
 }
 
@@ -29,7 +35,7 @@ static int teardown(void **state)
 static bool train(const char *text, struct spec_train *out, dsc_arena *arena, dsc_err *err)
 {
     *err = (dsc_err) {.code = DSC_OK};
-    return spec_train_decode(out, text, strlen(text), arena, err);
+    return spec_train_decode(out, text, strlen(text), datasets, arena, err);
 }
 
 static void test_train_defaults(void **state)
@@ -98,6 +104,13 @@ static void test_train_wrong(void **state)
          FAULT_INVALID_VALUE, "problems[1].params.dimension"},
         {"{\"problems\":[{\"type\":\"quadratic\",\"params\":{\"size\":1}}]}", FAULT_UNKNOWN_FIELD,
          "problems[0].params.size"},
+        {"{\"problems\":[{\"type\":\"mlp\"}]}", FAULT_MISSING_FIELD, "problems[0].params.dataset"},
+        {"{\"problems\":[{\"type\":\"mlp\",\"params\":{\"dataset\":\"mnist\"}}]}",
+         FAULT_INVALID_VALUE, "problems[0].params.dataset"},
+        {"{\"problems\":[{\"type\":\"mlp\",\"params\":{\"dataset\":3}}]}", FAULT_INVALID_VALUE,
+         "problems[0].params.dataset"},
+        {"{\"problems\":[{\"type\":\"mlp\",\"params\":{\"hidden\":[20,0]}}]}", FAULT_INVALID_VALUE,
+         "problems[0].params.hidden"},
         {"{" PROBLEMS ",\"epoch\":3}", FAULT_UNKNOWN_FIELD, "epoch"},
         {"{" PROBLEMS ",\"epochs\":0}", FAULT_INVALID_VALUE, "epochs"},
         {"{" PROBLEMS ",\"type\":\"evaluate\"}", FAULT_INVALID_VALUE, "type"},
@@ -128,7 +141,7 @@ static void test_train_wrong(void **state)
 static bool eval(const char *text, struct spec_eval *out, dsc_arena *arena, dsc_err *err)
 {
     *err = (dsc_err) {.code = DSC_OK};
-    return spec_eval_decode(out, text, strlen(text), arena, err);
+    return spec_eval_decode(out, text, strlen(text), datasets, arena, err);
 }
 
 static void test_eval_right(void **state)
