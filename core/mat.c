@@ -12,6 +12,9 @@ void dsc_mat_begin(void)
     (void)blas_thread_shutdown_();
 }
 
+/* Of the number that this build calculates in. */
+#define GEMM _Generic((dsc_real)0, float : cblas_sgemm, double : cblas_dgemm)
+
 static CBLAS_TRANSPOSE transposed(bool yes)
 {
     return yes ? CblasTrans : CblasNoTrans;
@@ -25,10 +28,5 @@ void dsc_mat_mul(dsc_real *c, const dsc_real *a, const dsc_real *b, size_t m, si
     const blasint a_row = how.a_transposed ? rows : terms,
                   b_row = how.b_transposed ? terms : columns;
 
-    if (sizeof(dsc_real) == sizeof(float))
-        cblas_sgemm(CblasRowMajor, ta, tb, rows, columns, terms, 1, (const float *)a, a_row,
-                    (const float *)b, b_row, how.add, (float *)c, columns);
-    else
-        cblas_dgemm(CblasRowMajor, ta, tb, rows, columns, terms, 1, (const double *)a, a_row,
-                    (const double *)b, b_row, how.add, (double *)c, columns);
+    GEMM(CblasRowMajor, ta, tb, rows, columns, terms, 1, a, a_row, b, b_row, how.add, c, columns);
 }

@@ -477,6 +477,7 @@ static double softmax_row(dsc_real *p, const dsc_real *x, size_t classes)
         sum += exp((double)x[i] - greatest_x);
     for (size_t i = 0; i < classes; i++)
         p[i] = (dsc_real)(exp((double)x[i] - greatest_x) / sum);
+    /* cppcheck-suppress invalidFunctionArg ; there is a class, so the sum is 1 or more */
     return greatest_x + log(sum);
 }
 
