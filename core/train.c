@@ -27,6 +27,7 @@
 #define EPOCH_PHI        (UINT64_C(1) << 61)
 #define EPOCH_VALIDATION (EPOCH_PHI + 1)
 #define LANE_MIXTURE     (UINT64_C(1) << 61)
+#define LANE_IMITATION   (LANE_MIXTURE - 1)
 
 enum { SKIPS_FREE = 20 };
 
@@ -39,10 +40,11 @@ typedef struct {
     uint64_t horizon;             /* index into the curriculum                */
     uint64_t stale;               /* validations since the last better one    */
     uint64_t validated, has_best; /* in the last epoch; whether best means something */
+    uint64_t imitated;            /* in the last epoch */
     double loss, validation, best;
 } record;
 
-#define RECORD_MAGIC UINT64_C(0x316e696172742d63) /* "c-train1" */
+#define RECORD_MAGIC UINT64_C(0x326e696172742d63) /* "c-train2" */
 
 enum { PHI, MOMENT1, MOMENT2, BEST, ARRAYS };
 
@@ -52,6 +54,7 @@ typedef struct {
     dsc_draw first;
     size_t functions;
     dsc_batch batch;
+    dsc_teacher teacher;
     dsc_real *d_packed; /* [packed_len] owned */
     double loss;        /* weighted sum over steps and functions */
     dsc_err err;
@@ -267,6 +270,7 @@ void dsc_train_free(dsc_train *train)
         free(train->array[i]);
     for (size_t i = 0; train->sheets && i < train->sheet_max; i++) {
         dsc_batch_clear(&train->sheets[i].batch);
+        dsc_teacher_clear(&train->sheets[i].teacher);
         free(train->sheets[i].d_packed);
     }
     for (int i = 0; train->scratch && i < train->crew.workers; i++)
@@ -350,8 +354,29 @@ static void job_draw(void *arg, size_t index, int worker)
         sheet->d_packed = numbers_new(train->packed_len);
     if (!sheet->d_packed)
         (void)dsc_fail(&sheet->err, DSC_ENOMEM, NULL, "no memory for derivatives");
-    else
-        (void)draw_sheet(train, sheet, &train->spec.dressing);
+    else if (draw_sheet(train, sheet, &train->spec.dressing) && train->record.imitated &&
+             !dsc_teacher_begin(&sheet->teacher, train->spec.imitation.teacher, &sheet->batch,
+                                train->spec.unroll, &sheet->err))
+        return; /* sheet->err says why */
+}
+
+/* An unroll of the teacher's path, and the learner's answers to what was seen on it. */
+static void job_imitate(void *arg, size_t index, int worker)
+{
+    dsc_train *const train = arg;
+    worksheet *const sheet = &train->sheets[index];
+    dsc_teacher *const teacher = &sheet->teacher;
+    dsc_unroll *const unroll = train->scratch[worker];
+    const dsc_pupil pupil = {train->trainable, &train->spec.config, train->packed};
+
+    memset(sheet->d_packed, 0, train->packed_len * sizeof *sheet->d_packed);
+    sheet->loss = NAN;
+    if (!dsc_teacher_show(teacher, &sheet->batch, train->steps))
+        return;
+    dsc_unroll_replay(unroll, &pupil, &sheet->batch.strand, train->steps, teacher->grads,
+                      teacher->answers);
+    sheet->loss = dsc_teacher_mark(teacher, &sheet->batch, train->steps);
+    dsc_unroll_back_updates(unroll, &pupil, teacher->errors, sheet->d_packed);
 }
 
 static void job_learn(void *arg, size_t index, int worker)
@@ -405,14 +430,14 @@ static bool draw(dsc_train *train, dsc_job *job, dsc_err *err)
 /* --- a meta-step --- */
 
 /* Prepare an unroll that begins `from` steps in; the sum of its weights. */
-static double begin_unroll(dsc_train *train, size_t from, size_t horizon)
+static double begin_unroll(dsc_train *train, dsc_loss_kind kind, size_t from, size_t horizon)
 {
     const size_t left = horizon - from;
     double sum = 0;
 
     train->steps = left < train->spec.unroll ? left : train->spec.unroll;
     for (size_t k = 0; k < train->steps; k++) {
-        switch (train->spec.loss) {
+        switch (kind) {
         case DSC_LOSS_UNIFORM:
             train->weights[k] = 1;
             break;
@@ -496,7 +521,7 @@ static bool meta_step(dsc_train *train, double *loss)
     double norm;
 
     pack(train);
-    run(train, job_learn);
+    run(train, train->record.imitated ? job_imitate : job_learn);
     *loss = add_losses(train);
     norm = add_derivatives(train);
     if (!isfinite(*loss) || !isfinite(norm))
@@ -515,12 +540,13 @@ static size_t horizon_of(const dsc_train *train)
 static void learn(dsc_train *train)
 {
     const size_t horizon = horizon_of(train);
+    const dsc_loss_kind kind = train->record.imitated ? DSC_LOSS_UNIFORM : train->spec.loss;
     double sum = 0, weights = 0;
 
     for (size_t from = 0; from < horizon; from += train->steps) {
         double loss;
 
-        weights += begin_unroll(train, from, horizon);
+        weights += begin_unroll(train, kind, from, horizon);
         if (!meta_step(train, &loss)) {
             train->record.skipped++;
             sum = NAN;
@@ -538,7 +564,7 @@ static double judge(dsc_train *train, size_t horizon)
 
     pack(train);
     for (size_t from = 0; from < horizon; from += train->steps) {
-        weights += begin_unroll(train, from, horizon);
+        weights += begin_unroll(train, train->spec.loss, from, horizon);
         run(train, job_judge);
         sum += add_losses(train);
     }
@@ -599,11 +625,22 @@ static bool has_diverged(const record *r)
     return r->skipped > SKIPS_FREE && r->skipped * 10 > r->epoch;
 }
 
+/* Does the epoch follow the teacher? By its number alone, so that it is the same in every life. */
+static bool is_imitation(const dsc_train_spec *spec, uint64_t epoch)
+{
+    dsc_rng rng = dsc_rng_at(spec->seed, epoch, LANE_IMITATION);
+
+    return spec->imitation.teacher &&
+           (spec->imitation.epochs == 0 || epoch < spec->imitation.epochs) &&
+           dsc_rng_uniform(&rng) < spec->imitation.probability;
+}
+
 bool dsc_train_epoch(dsc_train *train, dsc_err *err)
 {
     record *const r = &train->record;
 
     assert(r->state == DSC_TRAIN_RUNNING);
+    r->imitated = is_imitation(&train->spec, r->epoch);
     plan(train, r->epoch, train->spec.functions, &train->spec.dressing);
     if (!draw(train, job_draw, err))
         return false;
@@ -635,6 +672,7 @@ dsc_train_progress dsc_train_progress_of(const dsc_train *train)
         .validation = r->validation,
         .best = r->best,
         .validated = r->validated,
+        .imitated = r->imitated,
         .skipped = r->skipped,
     };
 }
@@ -668,7 +706,7 @@ static bool is_sound(const dsc_train *train, const record *r)
     return r->magic == RECORD_MAGIC && r->phi_len == train->phi_len &&
            r->state <= DSC_TRAIN_DIVERGED && r->epoch <= train->spec.epochs &&
            r->horizon < (uint64_t)train->spec.horizon_count && r->validated <= 1 &&
-           r->has_best <= 1;
+           r->imitated <= 1 && r->has_best <= 1;
 }
 
 bool dsc_train_load(dsc_train *train, const void *bytes, size_t len, dsc_err *err)

@@ -13,13 +13,14 @@
  * of threads, and whether or not it was saved, ended and loaded on the way.
  *
  * Source: Andrychowicz et al. 2016; random scaling and convex helper: Lv, Jiang, Li 2017;
- * curriculum: Chen et al. 2020. */
+ * curriculum and imitation: Chen et al. 2020. */
 #ifndef DSC_TRAIN_H
 #define DSC_TRAIN_H
 
 #include "batch.h"
 #include "crew.h"
 #include "model.h"
+#include "teacher.h"
 
 typedef struct dsc_train dsc_train;
 
@@ -32,6 +33,13 @@ typedef struct {
     dsc_hyper hyper;
     double weight; /* > 0: its share of the batches */
 } dsc_train_problem;
+
+/* Some epochs follow a teacher instead (teacher.h). */
+typedef struct {
+    dsc_model *teacher; /* borrowed; NULL: never       */
+    double probability; /* of an epoch to be one       */
+    uint64_t epochs;    /* only the first ones; 0: all */
+} dsc_imitation;
 
 typedef enum {
     DSC_LOSS_UNIFORM, /* w_t = 1                                     */
@@ -49,6 +57,7 @@ typedef struct {
     int problem_count;
     dsc_train_problem problems[DSC_PROBLEMS_MAX];
     dsc_dressing dressing;
+    dsc_imitation imitation;
 
     int horizon_count; /* 1, or a curriculum */
     size_t horizons[DSC_HORIZONS_MAX];
@@ -81,6 +90,7 @@ typedef struct {
     double loss;             /* of the last epoch: weighted mean over steps and functions      */
     double validation, best; /* the last one and the best, likewise; NaN before there is one   */
     bool validated;          /* in the last epoch                                              */
+    bool imitated;           /* the last epoch followed the teacher: loss is what it was off by */
     uint64_t skipped;        /* meta-steps whose loss or derivative was not finite             */
 } dsc_train_progress;
 

@@ -181,12 +181,15 @@ void dsc_unroll_play(dsc_unroll *u, const dsc_pupil *pupil, dsc_strand *strand, 
 }
 
 void dsc_unroll_replay(dsc_unroll *u, const dsc_pupil *pupil, dsc_strand *strand, size_t steps,
-                       const dsc_real *grads)
+                       const dsc_real *grads, dsc_real *updates)
 {
     begin(u, strand, steps);
     memcpy(u->grads, grads, (steps + 1) * u->lanes * sizeof *grads);
-    for (size_t k = 0; k < steps; k++)
+    for (size_t k = 0; k < steps; k++) {
         step(u, pupil, strand->state, k);
+        if (updates)
+            memcpy(updates + k * u->lanes, u->update, u->lanes * sizeof *updates);
+    }
     strand->t += steps;
     memcpy(strand->grad, grads + steps * u->lanes, u->lanes * sizeof *grads);
 }

@@ -73,9 +73,9 @@ void dsc_unroll_play(dsc_unroll *unroll, const dsc_pupil *pupil, dsc_strand *str
                      dsc_objective *objective, void *arg, double *losses);
 
 /* The same from a recording: grads [steps + 1][lanes], the first one where strand stands. theta is
- * left alone. */
+ * left alone. updates [steps][lanes] out, or NULL. */
 void dsc_unroll_replay(dsc_unroll *unroll, const dsc_pupil *pupil, dsc_strand *strand, size_t steps,
-                       const dsc_real *grads);
+                       const dsc_real *grads, dsc_real *updates);
 
 /* d_packed += the derivative of sum of w[k] f(theta_{s+1+k}), k < steps, through the unroll just
  * played or replayed. */

@@ -26,6 +26,7 @@
 struct train_progress {
     struct field_seen seen;
     const char *event;
+    bool imitated;
     int64_t epoch, epochs, horizon, skipped;
     double loss, validation, best, elapsed_seconds, eta_seconds;
 };
@@ -46,6 +47,8 @@ static const struct field progress_rows[] = {
     {"epochs", FIELD_INT, PROGRESS(epochs), .doc = "Epochs in all."},
     {"horizon", FIELD_INT, PROGRESS(horizon), .doc = "Steps of an episode now."},
     {"loss", FIELD_REAL, PROGRESS(loss), .doc = "Mean over steps and functions, last epoch."},
+    {"imitated", FIELD_BOOL, PROGRESS(imitated),
+     .doc = "That epoch followed the teacher, and loss is half the mean squared difference."},
     {"validation", FIELD_REAL, PROGRESS(validation), .doc = "The last one; null: none yet."},
     {"best", FIELD_REAL, PROGRESS(best), .doc = "The best one."},
     {"skipped", FIELD_INT, PROGRESS(skipped), .doc = "Steps of the weights that were not finite."},
@@ -109,8 +112,8 @@ static void show_line(const struct watch *watch, const dsc_train_progress *p)
 {
     const double left = seconds_left(watch, p);
 
-    printf("\r\033[Kepoch %llu/%llu  loss %.4g", (unsigned long long)p->epoch,
-           (unsigned long long)p->epochs, p->loss);
+    printf("\r\033[Kepoch %llu/%llu  %s %.4g", (unsigned long long)p->epoch,
+           (unsigned long long)p->epochs, p->imitated ? "imitation" : "loss", p->loss);
     if (!isnan(p->best))
         printf("  validation %.4g (best %.4g)", p->validation, p->best);
     if (p->skipped)
@@ -127,6 +130,7 @@ static void show_json(const struct watch *watch, const dsc_train_progress *p)
                                     .epoch = (int64_t)p->epoch,
                                     .epochs = (int64_t)p->epochs,
                                     .horizon = (int64_t)p->horizon,
+                                    .imitated = p->imitated,
                                     .skipped = (int64_t)p->skipped,
                                     .loss = p->loss,
                                     .validation = p->validation,
@@ -160,7 +164,7 @@ struct training {
     struct datasets *datasets;
     struct pool *pool;
     dsc_crew crew;
-    dsc_model *first; /* init_from; or NULL */
+    dsc_model *first, *teacher; /* init_from, whom to imitate; or NULL */
     dsc_train *train;
     dsc_arena arena;
     struct watch watch;
@@ -216,6 +220,16 @@ static bool take_first(struct training *t, dsc_err *err)
     return true;
 }
 
+static bool take_teacher(struct training *t, dsc_err *err)
+{
+    if (!t->spec.teacher)
+        return true;
+    if (!shelf_take(&t->shelf, t->spec.teacher, NULL, &t->teacher, err))
+        return false;
+    t->spec.core.imitation.teacher = t->teacher;
+    return true;
+}
+
 static int threads_of(const struct config *config)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -228,7 +242,8 @@ static bool begin(struct training *t, dsc_err *err)
     if (!datasets_open(&t->datasets, t->config->data_dir, err) || !read_spec(t, err) ||
         !check_places(t, err) ||
         !shelf_open(&t->shelf, wants_folder(t) ? t->config->data : NULL, err) ||
-        !take_first(t, err) || !pool_open(&t->pool, threads_of(t->config), err))
+        !take_first(t, err) || !take_teacher(t, err) ||
+        !pool_open(&t->pool, threads_of(t->config), err))
         return false;
     t->crew = lend_pool(t->pool);
     t->watch = (struct watch) {.terminal = isatty(STDOUT_FILENO) == 1, .began = clock_ns()};
@@ -240,6 +255,7 @@ static void end(struct training *t)
     dsc_train_free(t->train);
     pool_close(t->pool);
     dsc_model_drop(t->first);
+    dsc_model_drop(t->teacher);
     shelf_close(&t->shelf);
     datasets_close(t->datasets);
     dsc_arena_release(&t->arena);

@@ -27,6 +27,13 @@ struct meta_optimizer {
     double learning_rate, clip_norm;
 };
 
+struct imitation {
+    struct field_seen seen;
+    const char *optimizer;
+    double probability;
+    int64_t epochs;
+};
+
 struct meta_train {
     struct field_seen seen;
     int type, algorithm;
@@ -35,6 +42,7 @@ struct meta_train {
     int64_t horizon, unroll, functions_per_step;
     struct field_choice loss_weights;
     struct meta_optimizer meta_optimizer;
+    struct imitation imitation;
     double random_scale;
     bool convex_helper, second_derivatives;
     int64_t epochs, validate_every, validation_functions, patience, seed;
@@ -85,6 +93,17 @@ static const struct field meta_optimizer_rows[] = {
 };
 static SHAPE(meta_optimizer_shape, "How weights are moved.", meta_optimizer, meta_optimizer_rows);
 
+static const struct field imitation_rows[] = {
+    {"optimizer", FIELD_STRING, AT(imitation, optimizer), FIELD_OPTIONAL, 1, 4096,
+     .doc = "The version to follow, such as adam:1; without it nobody is followed."},
+    {"probability", FIELD_REAL, AT(imitation, probability), FIELD_OPTIONAL, 0, 1, .initial = 0.5,
+     .doc = "Of an epoch to follow it."},
+    {"epochs", FIELD_INT, AT(imitation, epochs), FIELD_OPTIONAL, 0, LIMIT_EPOCHS,
+     .doc = "Only among the first so many epochs; 0: all."},
+    {0},
+};
+static SHAPE(imitation_shape, "An optimizer to learn from.", imitation, imitation_rows);
+
 static const char *const train_words[] = {"meta_train", NULL};
 static const char *const algorithm_words[] = {"bptt", NULL};
 static const char *const loss_words[] = {
@@ -122,6 +141,8 @@ static const struct field meta_train_rows[] = {
      .doc = "Whether each function gets 20 more coordinates in a capped quadratic."},
     {"second_derivatives", FIELD_BOOL, AT(meta_train, second_derivatives), FIELD_OPTIONAL,
      .doc = "Whether the gradients that the optimizer sees count as moving with theta."},
+    {"imitation", FIELD_OBJECT, AT(meta_train, imitation), FIELD_OPTIONAL,
+     .shape = &imitation_shape, .doc = "An optimizer to learn from in some of the epochs."},
     {"meta_optimizer", FIELD_OBJECT, AT(meta_train, meta_optimizer), FIELD_OPTIONAL,
      .shape = &meta_optimizer_shape, .doc = "How weights are moved."},
     {"epochs", FIELD_INT, AT(meta_train, epochs), FIELD_OPTIONAL, 1, LIMIT_EPOCHS, .initial = 500,
@@ -311,6 +332,8 @@ static void read_numbers(dsc_train_spec *out, const struct meta_train *body)
 {
     out->dressing = (dsc_dressing) {body->random_scale, body->convex_helper};
     out->second_derivatives = body->second_derivatives;
+    out->imitation.probability = body->imitation.probability;
+    out->imitation.epochs = (uint64_t)body->imitation.epochs;
     out->unroll = (size_t)body->unroll;
     out->functions = (size_t)body->functions_per_step;
     out->learning_rate = body->meta_optimizer.learning_rate;
@@ -333,6 +356,7 @@ bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
         return false;
     out->optimizer = body.optimizer;
     out->init_from = body.init_from;
+    out->teacher = body.imitation.optimizer;
     out->has_config = body.config != NULL;
     read_numbers(&out->core, &body);
     read_horizons(&out->core, &body);

@@ -15,8 +15,9 @@ extern const struct shape meta_train_shape, evaluate_shape;
 struct spec_train {
     const char *optimizer; /* the name that its version is for; NULL: none */
     const char *init_from; /* a reference to begin with; NULL: fresh weights */
+    const char *teacher;   /* a reference to imitate; NULL: none */
     bool has_config;       /* the text had one */
-    dsc_train_spec core;   /* all but phi */
+    dsc_train_spec core;   /* all but phi and the teacher */
 };
 
 struct spec_eval {

@@ -275,7 +275,7 @@ static void learn(lesson *l)
         dsc_unroll_play(l->unroll, &pupil, &strand, 1, evaluate, l, losses);
     }
     memcpy(strand.state, l->state, state_len * sizeof *strand.state);
-    dsc_unroll_replay(l->unroll, &pupil, &strand, STEPS, l->grads);
+    dsc_unroll_replay(l->unroll, &pupil, &strand, STEPS, l->grads, NULL);
     dsc_unroll_back(l->unroll, &pupil, l->weights, l->d_packed);
     l->trainable->unpack(l->d_phi, l->d_packed, l->hyper);
     free(strand.theta);

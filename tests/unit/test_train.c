@@ -327,6 +327,60 @@ static void test_curriculum(void **state)
     dsc_train_free(train);
 }
 
+/* A linear map of the gradient that follows SGD becomes SGD: the weight its rate, the bias 0. */
+static void test_imitation(void **state)
+{
+    const float zeros[2] = {0};
+    dsc_train_spec spec = linear_spec(zeros);
+    dsc_model *sgd = NULL;
+    dsc_hyper hyper;
+    dsc_train *train;
+
+    (void)state;
+    dsc_hyper_init(&hyper, dsc_family_sgd.hyper);
+    assert_true(dsc_hyper_set_number(&hyper, "learning_rate", 0.05, NULL));
+    assert_true(dsc_model_new(&sgd, &dsc_family_sgd, &hyper, NULL, NULL, NULL));
+    spec.imitation = (dsc_imitation) {.teacher = sgd, .probability = 1};
+    spec.epochs = 400;
+    spec.validate_every = 400;
+    spec.schedule = DSC_SCHEDULE_COSINE;
+    train = train_new(&spec, &dsc_crew_alone);
+    run(train, 400);
+    assert_true(dsc_train_progress_of(train).imitated);
+    assert_true(dsc_train_progress_of(train).loss < 1e-6);
+    assert_true(fabs((double)dsc_train_phi(train)[0] + 0.05) < 1e-3);
+    assert_true(fabs((double)dsc_train_phi(train)[1]) < 1e-3);
+    dsc_train_free(train);
+    dsc_model_drop(sgd);
+}
+
+/* Some epochs only, the same ones on any number of threads and in every life. */
+static void test_imitation_sometimes(void **state)
+{
+    dsc_train_spec spec = quadratic_spec(20);
+    dsc_model *adam = NULL;
+    dsc_hyper hyper;
+    int imitated = 0;
+
+    (void)state;
+    dsc_hyper_init(&hyper, dsc_family_adam.hyper);
+    assert_true(dsc_model_new(&adam, &dsc_family_adam, &hyper, NULL, NULL, NULL));
+    spec.imitation = (dsc_imitation) {.teacher = adam, .probability = 0.5, .epochs = 10};
+    dsc_train *const a = train_new(&spec, &dsc_crew_alone);
+    dsc_train *const b = train_new(&spec, &(dsc_crew) {2, run_two, NULL});
+    for (uint64_t epoch = 0; epoch < 12; epoch++) {
+        run(a, epoch + 1);
+        imitated += dsc_train_progress_of(a).imitated;
+        assert_true(epoch < 10 || !dsc_train_progress_of(a).imitated);
+    }
+    assert_true(imitated > 0 && imitated < 10);
+    run(b, 12);
+    assert_same(a, b);
+    dsc_train_free(a);
+    dsc_train_free(b);
+    dsc_model_drop(adam);
+}
+
 /* A loss beyond every float: no step is taken, all are counted, and the weights stay as they were.
  */
 static void test_diverged(void **state)
@@ -382,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_threads),   cmocka_unit_test(test_saved),
         cmocka_unit_test(test_bad_bytes), cmocka_unit_test(test_learns),
         cmocka_unit_test(test_patience),  cmocka_unit_test(test_curriculum),
+        cmocka_unit_test(test_imitation), cmocka_unit_test(test_imitation_sometimes),
         cmocka_unit_test(test_diverged),  cmocka_unit_test(test_bad_specs),
     };
 
