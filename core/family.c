@@ -5,17 +5,9 @@
 #include <string.h>
 
 const dsc_family *const dsc_families[] = {
-    &dsc_family_sgd,
-    &dsc_family_momentum,
-    &dsc_family_nag,
-    &dsc_family_rmsprop,
-    &dsc_family_adagrad,
-    &dsc_family_adam,
-    &dsc_family_amsgrad,
-    &dsc_family_lion,
-    &dsc_family_rprop,
-    &dsc_family_lstm,
-    NULL,
+    &dsc_family_sgd,     &dsc_family_momentum, &dsc_family_nag,     &dsc_family_rmsprop,
+    &dsc_family_adagrad, &dsc_family_adam,     &dsc_family_amsgrad, &dsc_family_lion,
+    &dsc_family_rprop,   &dsc_family_lbfgs,    &dsc_family_lstm,    NULL,
 };
 
 const dsc_family *dsc_family_find(const char *name)

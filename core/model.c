@@ -183,6 +183,17 @@ size_t dsc_model_state_len(const dsc_model *model, size_t n)
     return dsc_state_lanes(n) * model->state_layout.len;
 }
 
+size_t dsc_model_shared_len(const dsc_model *model)
+{
+    return model->family->coupled ? model->family->coupled->shared_len(&model->hyper) : 0;
+}
+
+size_t dsc_model_state_bytes(const dsc_model *model, size_t n)
+{
+    return dsc_model_state_len(model, n) * sizeof(float) +
+           dsc_model_shared_len(model) * sizeof(double);
+}
+
 size_t dsc_model_work_len(const dsc_model *model)
 {
     return model->work_len;

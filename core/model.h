@@ -36,6 +36,12 @@ const dsc_layout *dsc_model_state_layout(const dsc_model *model); /* of one coor
 /* Numbers kept for n coordinates, tail lanes included. */
 size_t dsc_model_state_len(const dsc_model *model, size_t n);
 
+/* Numbers (doubles) that all coordinates share; 0 when they are not coupled. */
+size_t dsc_model_shared_len(const dsc_model *model);
+
+/* Bytes that a run over n coordinates remembers, in both. */
+size_t dsc_model_state_bytes(const dsc_model *model, size_t n);
+
 /* Numbers of scratch that a step needs. */
 size_t dsc_model_work_len(const dsc_model *model);
 

@@ -197,6 +197,27 @@ static float largest(const float *x, size_t n)
     return found;
 }
 
+/* --- sums --- */
+
+/* Sixteen sums side by side: the compiler may not put additions into another order. */
+static void dot(double *sum, const float *a, const float *b, size_t lanes)
+{
+    double part[DSC_LANES];
+
+    memcpy(part, sum, sizeof part);
+    for (size_t at = 0; at < lanes; at += DSC_LANES)
+        for (size_t i = 0; i < DSC_LANES; i++)
+            part[i] += (double)a[at + i] * (double)b[at + i];
+    memcpy(sum, part, sizeof part);
+}
+
+static void add(double *restrict sum, double factor, const float *restrict x, size_t lanes)
+{
+    for (size_t at = 0; at < lanes; at += DSC_LANES)
+        for (size_t i = 0; i < DSC_LANES; i++)
+            sum[at + i] += factor * (double)x[at + i];
+}
+
 /* --- the list --- */
 
 static void sgd(const dsc_rule_step *step)
@@ -255,4 +276,6 @@ const dsc_rules RULES = {
     .lion = lion,
     .rprop = rprop,
     .largest = largest,
+    .dot = dot,
+    .add = add,
 };

@@ -1,4 +1,4 @@
-/* rule.h -- one step of a hand-designed family, as the kernels take it
+/* rule.h -- one step of a hand-designed family, and sums over blocks, as the kernels take them
  *
  * The family's file fills this in from a model and a span; rule.c, compiled once per instruction
  * set, does the work. Everything is borrowed. What a rule computes from its numbers is written in
@@ -32,6 +32,11 @@ typedef struct dsc_rules {
 
     /* The largest |x[i]|, [n]; not finite (NaN counts as more than infinity) when one is not. */
     float (*largest)(const float *x, size_t n);
+
+    /* Of a block, [lanes] = DSC_BLOCK or DSC_LANES: sum [DSC_LANES] += a * b, every DSC_LANES-th
+     * into the same; and sum [lanes] += factor * x. */
+    void (*dot)(double *sum, const float *a, const float *b, size_t lanes);
+    void (*add)(double *sum, double factor, const float *x, size_t lanes);
 } dsc_rules;
 
 extern const dsc_rules dsc_rules_plain;

@@ -348,18 +348,24 @@ void dsc_run_advance(dsc_run *run)
     run->steps++;
 }
 
+void dsc_run_replay(dsc_run *run, uint64_t t, const float *grad, float *update, float *work)
+{
+    run->steps = t;
+    for (int phase = 0; phase < dsc_run_phases(run); phase++) {
+        if (phase > 0)
+            dsc_run_join(run, t, phase - 1);
+        dsc_run_phase(run, t, phase, 0, run->n, grad, update, work);
+    }
+    dsc_run_advance(run);
+}
+
 bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work, dsc_err *err)
 {
     const double float_max = 0x1.fffffep127;
 
     if (!dsc_run_check(run, grad, float_max, work, err))
         return false;
-    for (int phase = 0; phase < dsc_run_phases(run); phase++) {
-        if (phase > 0)
-            dsc_run_join(run, run->steps, phase - 1);
-        dsc_run_phase(run, run->steps, phase, 0, run->n, grad, update, work);
-    }
-    dsc_run_advance(run);
+    dsc_run_replay(run, run->steps, grad, update, work);
     return true;
 }
 

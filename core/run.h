@@ -101,6 +101,10 @@ void dsc_run_span(dsc_run *run, uint64_t t, size_t begin, size_t end, const floa
 /* All ranges of all passes of step dsc_run_steps() have been computed. */
 void dsc_run_advance(dsc_run *run);
 
+/* Take step t, which has been accepted before, on this thread: every pass, the joins between them,
+ * and dsc_run_advance. What a recovery does with a run whose coordinates are coupled. */
+void dsc_run_replay(dsc_run *run, uint64_t t, const float *grad, float *update, float *work);
+
 /* Take one step: grad [n] in, update [n] out, to be ADDED to the parameters as it is. On failure
  * nothing has changed, the update included; err as dsc_run_check with limit FLT_MAX. */
 bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work,

@@ -31,7 +31,7 @@ static bool state_bytes(struct call *call, const struct session_row *row, int64_
         return true;
     if (!registry_model(call->app->registry, row->version_id, &model, err))
         return false;
-    *bytes = (int64_t)(dsc_model_state_len(model, (size_t)row->coordinates) * sizeof(float));
+    *bytes = (int64_t)dsc_model_state_bytes(model, (size_t)row->coordinates);
     dsc_model_drop(model);
     return true;
 }

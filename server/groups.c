@@ -41,13 +41,14 @@ struct groups {
 
 /* --- pieces of a run --- */
 
-/* Piece j of `parts` of n coordinates, at block bounds. */
-static struct range piece(int group, size_t n, size_t parts, size_t j)
+/* Piece j of `parts` of a group, at the bounds that its run wants. */
+static struct range piece(const struct groups *groups, int group, size_t parts, size_t j)
 {
-    const size_t blocks = (n + DSC_BLOCK - 1) / DSC_BLOCK;
-    const size_t end = blocks * (j + 1) / parts * DSC_BLOCK;
+    const dsc_run *const run = groups->group[group].run;
+    const size_t n = dsc_run_n(run), grain = dsc_run_grain(run), grains = (n + grain - 1) / grain;
+    const size_t end = grains * (j + 1) / parts * grain;
 
-    return (struct range) {group, blocks * j / parts * DSC_BLOCK, end < n ? end : n};
+    return (struct range) {group, grains * j / parts * grain, end < n ? end : n};
 }
 
 static size_t least(size_t a, size_t b)
@@ -57,7 +58,17 @@ static size_t least(size_t a, size_t b)
 
 static size_t state_bytes(const struct group *group)
 {
-    return dsc_model_state_len(dsc_run_model(group->run), dsc_run_n(group->run)) * sizeof(float);
+    return dsc_model_state_bytes(dsc_run_model(group->run), dsc_run_n(group->run));
+}
+
+/* Chunks of about `target` bytes; what is coupled stays in one piece. */
+static size_t chunks_of(const struct group *group, size_t target)
+{
+    const size_t blocks = (dsc_run_n(group->run) + DSC_BLOCK - 1) / DSC_BLOCK;
+
+    if (dsc_run_coupled(group->run))
+        return 1;
+    return least((state_bytes(group) + target - 1) / target, blocks);
 }
 
 /* Each group gets its bytes / target, rounded up, so one more at most: hence the subtraction. */
@@ -68,14 +79,11 @@ static void lay_chunks(struct groups *groups)
     const size_t target = share > CHUNK_BYTES_MIN ? share : CHUNK_BYTES_MIN;
 
     for (int g = 0; g < groups->count; g++) {
-        const size_t n = dsc_run_n(groups->group[g].run);
-        const size_t blocks = (n + DSC_BLOCK - 1) / DSC_BLOCK;
-        const size_t bytes = state_bytes(&groups->group[g]);
-        const size_t parts = least((bytes + target - 1) / target, blocks);
+        const size_t parts = chunks_of(&groups->group[g], target);
 
         for (size_t j = 0; j < parts; j++) {
             assert(groups->chunks < GROUPS_CHUNKS_MAX);
-            groups->chunk[groups->chunks++] = piece(g, n, parts, j);
+            groups->chunk[groups->chunks++] = piece(groups, g, parts, j);
         }
     }
 }
@@ -255,40 +263,107 @@ bool groups_check(const struct groups *groups, const float *grad, double limit, 
 {
     for (int g = 0; g < groups->count; g++) {
         const struct group *const group = &groups->group[g];
+        const float *const own = grad + group->offset;
         dsc_err inner = {0};
 
-        if (!dsc_run_check(group->run, grad + group->offset, limit, work, &inner))
+        if (dsc_run_proposal(group->run) > 0 ? !dsc_run_check_gradient(group->run, own, &inner)
+                                             : !dsc_run_check(group->run, own, limit, work, &inner))
             return fail_in_group(groups, group->offset, &inner, err);
     }
     return true;
 }
 
-size_t groups_split(const struct groups *groups, size_t want, struct range *out, size_t max)
+bool groups_check_update(const struct groups *groups, const float *update, double limit,
+                         dsc_err *err)
+{
+    for (int g = 0; g < groups->count; g++) {
+        const struct group *const group = &groups->group[g];
+        dsc_err inner = {0};
+
+        if (dsc_run_proposal(group->run) > 0 &&
+            !dsc_run_check_update(group->run, update + group->offset, limit, &inner))
+            return fail_in_group(groups, group->offset, &inner, err);
+    }
+    return true;
+}
+
+/* --- rounds --- */
+
+int groups_proposals(const struct groups *groups)
+{
+    int most = 0;
+
+    for (int g = 0; g < groups->count; g++)
+        if (dsc_run_proposal(groups->group[g].run) > most)
+            most = dsc_run_proposal(groups->group[g].run);
+    return most;
+}
+
+/* The pass that a run is at in a round, or -1: all begin their proposals with the first round, and
+ * what follows them when the last has proposed. */
+static int phase_of(const dsc_run *run, int round, int proposals)
+{
+    const int proposal = dsc_run_proposal(run);
+    const int phase = round < proposals ? round : proposal + round - proposals;
+
+    return phase < (round < proposals ? proposal : dsc_run_phases(run)) ? phase : -1;
+}
+
+int groups_rounds(const struct groups *groups)
+{
+    int after = 0;
+
+    for (int g = 0; g < groups->count; g++) {
+        const dsc_run *const run = groups->group[g].run;
+
+        if (dsc_run_phases(run) - dsc_run_proposal(run) > after)
+            after = dsc_run_phases(run) - dsc_run_proposal(run);
+    }
+    return groups_proposals(groups) + after;
+}
+
+size_t groups_split(const struct groups *groups, int round, size_t want, struct range *out,
+                    size_t max)
 {
     const size_t fair = groups->n / (want ? want : 1) + 1;
     const size_t target = fair > RANGE_MIN ? fair : RANGE_MIN;
+    const int proposals = groups_proposals(groups);
     size_t count = 0;
 
     for (int g = 0; g < groups->count; g++) {
-        const size_t n = dsc_run_n(groups->group[g].run);
+        const dsc_run *const run = groups->group[g].run;
         const size_t room = max - count - (size_t)(groups->count - 1 - g); /* one for each later */
-        const size_t parts = least((n + target - 1) / target, room);
+        const size_t parts = least((dsc_run_n(run) + target - 1) / target, room);
 
-        for (size_t j = 0; j < parts; j++) {
-            out[count] = piece(g, n, parts, j);
+        for (size_t j = 0; phase_of(run, round, proposals) >= 0 && j < parts; j++) {
+            out[count] = piece(groups, g, parts, j);
             count += out[count].begin < out[count].end;
         }
     }
     return count;
 }
 
-void groups_span(struct groups *groups, uint64_t t, const struct range *range, const float *grad,
-                 float *update, float *work)
+void groups_span(struct groups *groups, uint64_t t, int round, const struct range *range,
+                 const float *grad, float *update, float *work)
 {
     const struct group *const group = &groups->group[range->group];
     const size_t at = group->offset + range->begin;
 
-    dsc_run_span(group->run, t, range->begin, range->end, grad + at, update + at, work);
+    dsc_run_phase(group->run, t, phase_of(group->run, round, groups_proposals(groups)),
+                  range->begin, range->end, grad + at, update + at, work);
+}
+
+void groups_join(struct groups *groups, uint64_t t, int round)
+{
+    const int proposals = groups_proposals(groups);
+
+    for (int g = 0; g < groups->count; g++) {
+        dsc_run *const run = groups->group[g].run;
+        const int phase = phase_of(run, round, proposals);
+
+        if (phase >= 0 && phase < dsc_run_phases(run) - 1)
+            dsc_run_join(run, t, phase);
+    }
 }
 
 void groups_advance(struct groups *groups)
@@ -304,44 +379,67 @@ size_t groups_chunks(const struct groups *groups)
     return groups->chunks;
 }
 
-static float *chunk_state(const struct groups *groups, size_t chunk, size_t *bytes)
+/* The parts of a chunk: state, and behind it what the coordinates share. */
+struct parts {
+    void *state, *shared;
+    size_t state_bytes, shared_bytes;
+};
+
+static struct parts chunk_parts(const struct groups *groups, size_t chunk)
 {
     const struct range *const range = &groups->chunk[chunk];
-    float *const state =
-        dsc_run_state(groups->group[range->group].run, range->begin, range->end, bytes);
+    dsc_run *const run = groups->group[range->group].run;
+    struct parts parts;
 
-    *bytes *= sizeof *state;
-    return state;
+    parts.state = dsc_run_state(run, range->begin, range->end, &parts.state_bytes);
+    parts.shared = dsc_run_shared(run, &parts.shared_bytes);
+    parts.state_bytes *= sizeof(float);
+    parts.shared_bytes *= sizeof(double);
+    return parts;
 }
 
 size_t groups_chunk_bytes(const struct groups *groups, size_t chunk)
 {
-    size_t bytes;
+    const struct parts parts = chunk_parts(groups, chunk);
 
-    (void)chunk_state(groups, chunk, &bytes);
-    return bytes;
+    return parts.state_bytes + parts.shared_bytes;
 }
 
 void groups_chunk_save(struct groups *groups, size_t chunk, void *bytes)
 {
-    size_t len;
-    const float *const state = chunk_state(groups, chunk, &len);
+    const struct parts parts = chunk_parts(groups, chunk);
 
-    memcpy(bytes, state, len);
+    memcpy(bytes, parts.state, parts.state_bytes);
+    if (parts.shared_bytes)
+        memcpy((char *)bytes + parts.state_bytes, parts.shared, parts.shared_bytes);
 }
 
 void groups_chunk_load(struct groups *groups, size_t chunk, const void *bytes)
 {
-    size_t len;
-    float *const state = chunk_state(groups, chunk, &len);
+    const struct parts parts = chunk_parts(groups, chunk);
 
-    memcpy(state, bytes, len);
+    memcpy(parts.state, bytes, parts.state_bytes);
+    if (parts.shared_bytes)
+        memcpy(parts.shared, (const char *)bytes + parts.state_bytes, parts.shared_bytes);
+}
+
+/* Take a step that was taken before, for a range of a group; all of it where it is coupled. */
+static void replay(struct groups *groups, const struct range *range, uint64_t t, const float *grad,
+                   float *update, float *work)
+{
+    const struct group *const group = &groups->group[range->group];
+    const size_t at = group->offset + range->begin;
+
+    if (dsc_run_coupled(group->run))
+        dsc_run_replay(group->run, t, grad + at, update + at, work);
+    else
+        dsc_run_span(group->run, t, range->begin, range->end, grad + at, update + at, work);
 }
 
 void groups_chunk_replay(struct groups *groups, size_t chunk, uint64_t t, const float *grad,
                          float *update, float *work)
 {
-    groups_span(groups, t, &groups->chunk[chunk], grad, update, work);
+    replay(groups, &groups->chunk[chunk], t, grad, update, work);
 }
 
 void groups_rest_replay(struct groups *groups, uint64_t t, const float *grad, float *update,
@@ -350,7 +448,7 @@ void groups_rest_replay(struct groups *groups, uint64_t t, const float *grad, fl
     for (int g = 0; g < groups->count; g++) {
         const struct range whole = {g, 0, dsc_run_n(groups->group[g].run)};
 
-        if (state_bytes(&groups->group[g]) == 0)
-            groups_span(groups, t, &whole, grad, update, work);
+        if (!dsc_run_coupled(groups->group[g].run) && state_bytes(&groups->group[g]) == 0)
+            replay(groups, &whole, t, grad, update, work);
     }
 }

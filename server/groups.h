@@ -5,11 +5,22 @@
  * The vectors of a step are in *group order*: the coordinates of group 0, then those of group 1,
  * and so on. With one group that is the client's order and nothing is ever copied.
  *
+ * A step is a number of rounds, nearly always one: in each, every group takes the pass that it is
+ * at (core/run.h), and between two rounds the groups draw their conclusions. The first rounds may
+ * be proposals, which leave the state alone, so that a step whose update is not finite can still be
+ * given up:
+ *
+ *     groups_check          may this gradient be taken, as far as is known before a round?
+ *     rounds 0 .. proposals - 1, groups_join after each
+ *     groups_check_update   the rest of the answer, where there were proposals
+ *     the rounds that are left, groups_join between them
+ *     groups_advance
+ *
  * For the journal the state is cut into chunks: ranges of a group that may be of different ages,
  * because every coordinate is stepped by itself. A group whose family couples its coordinates is
- * one chunk; one that remembers nothing has none.
+ * one chunk, what they share included; one that remembers nothing has none.
  *
- * Owned by one session, whose turn the caller has; the ranges of one phase may be computed on
+ * Owned by one session, whose turn the caller has; the ranges of one round may be computed on
  * several threads at once. */
 #ifndef GROUPS_H
 #define GROUPS_H
@@ -53,18 +64,33 @@ void groups_gather(const struct groups *groups, float *to, const float *from);
 void groups_scatter(const struct groups *groups, float *to, const float *from);
 
 /* May grad [n], finite, be the next step with every |update| <= limit? Changes nothing.
- * DSC_ENUMERIC with where = "update[i]", i in the client's order. See dsc_run_check. */
+ * DSC_ENUMERIC with where = "update[i]", i in the client's order. See dsc_run_check. Where there
+ * are proposals, their groups answer only with groups_check_update. */
 bool groups_check(const struct groups *groups, const float *grad, double limit, float *work,
                   dsc_err *err) DSC_MUST_CHECK;
 
-/* Cut the coordinates into about `want` ranges (at most `max`), for one thread each; returns how
- * many. */
-size_t groups_split(const struct groups *groups, size_t want, struct range *out, size_t max);
+/* The rounds of a step; how many of them, from the first, are proposals. */
+int groups_rounds(const struct groups *groups);
+int groups_proposals(const struct groups *groups);
 
-/* Compute a range of step t: update <- grad, both [n] in group order. */
-void groups_span(struct groups *groups, uint64_t t, const struct range *range, const float *grad,
-                 float *update, float *work);
-void groups_advance(struct groups *groups); /* every range has been computed */
+/* Cut what a round computes into about `want` ranges (at most `max`), for one thread each; returns
+ * how many. */
+size_t groups_split(const struct groups *groups, int round, size_t want, struct range *out,
+                    size_t max);
+
+/* Compute a range of a round of step t: update <- grad, both [n] in group order. */
+void groups_span(struct groups *groups, uint64_t t, int round, const struct range *range,
+                 const float *grad, float *update, float *work);
+
+/* After every range of a round, and before any of the next; one thread. */
+void groups_join(struct groups *groups, uint64_t t, int round);
+
+/* After the proposals: is every |update| of the groups that proposed within the limit? update [n]
+ * in group order. As groups_check. */
+bool groups_check_update(const struct groups *groups, const float *update, double limit,
+                         dsc_err *err) DSC_MUST_CHECK;
+
+void groups_advance(struct groups *groups); /* every range of every round has been computed */
 
 /* --- chunks --- */
 

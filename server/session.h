@@ -108,9 +108,10 @@ struct session_step {
     struct record record;
     struct buf *chunk;
     dsc_err failure;
-    uint64_t began_ns;
+    uint64_t began_ns, compute_began_ns;
     atomic_int pending;   /* the computation and the record */
-    atomic_int computing; /* ranges of it */
+    atomic_int computing; /* ranges of this round of it */
+    int round;
     size_t ranges;
     struct session_range {
         struct task task;

@@ -93,6 +93,6 @@ size_t session_plan_state_bytes(const struct session_plan *plan)
     for (size_t i = 0; i < plan->slices; i++)
         n[plan->slice[i].group] += plan->slice[i].len;
     for (int g = 0; g < plan->count; g++)
-        bytes += dsc_model_state_len(plan->model[g], n[g]) * sizeof(float);
+        bytes += dsc_model_state_bytes(plan->model[g], n[g]);
     return bytes;
 }

@@ -4,13 +4,15 @@
  *     step_begin      compare the step number; answer again, refuse, or accept
  *     step_accept     from here only the disk can refuse: the journal gets the record and the pool
  *                     the ranges, at the same time
- *     step_part_done  the last of the two finishes the step
+ *     step_round      the pool gets the ranges of one round; with the last of them, the next round
+ *     step_part_done  the last of computation and record finishes the step
  *     step_finish     the session advances, the next in line begins, the answer goes out
  *
  * A step is accepted only when its update is known to be finite (groups_check), so a record never
- * has to be taken back. When the commit fails, the state in memory is ahead of the disk: the
- * session is forgotten, and the next request loads it from the journal, where the step never
- * happened. */
+ * has to be taken back. Optimizers whose coordinates depend on one another may know that only from
+ * their proposals: those rounds are computed first, and step_accept comes after them. When the
+ * commit fails, the state in memory is ahead of the disk: the session is forgotten, and the next
+ * request loads it from the journal, where the step never happened. */
 #include "session_impl.h"
 #include "clock.h"
 #include "fault.h"
@@ -117,43 +119,7 @@ static void record_done(struct record *record, const dsc_err *err)
     step_part_done(step);
 }
 
-static void range_task(struct task *task, float *work)
-{
-    struct session_range *const range = (struct session_range *)(void *)task; /* its first member */
-    struct session_step *const step = range->step;
-
-    groups_span(step->session->groups, step->session->steps, &range->range, floats(step->ordered),
-                floats(step->fresh), work);
-    if (atomic_fetch_sub(&step->computing, 1) > 1)
-        return;
-    step->compute_ns = clock_ns() - step->began_ns;
-    step_part_done(step);
-}
-
-/* The ranges go to the pool, but for the first: this thread is one of its. The step may be over
- * when the last has been handed on, so nothing of it is touched after that. */
-static void step_compute(struct session_step *step, float *work)
-{
-    struct pool *const pool = step->sessions->means.compute;
-
-    atomic_store(&step->computing, (int)step->ranges);
-    for (size_t i = 1; i < step->ranges; i++)
-        pool_follow(pool, &step->range[i].task);
-    range_task(&step->range[0].task, work);
-}
-
 /* --- accepting --- */
-
-static void step_split(struct session_step *step)
-{
-    struct range piece[SESSION_RANGES_MAX];
-    const size_t threads = (size_t)pool_threads(step->sessions->means.compute);
-
-    step->ranges = groups_split(step->session->groups, threads, piece, SESSION_RANGES_MAX);
-    for (size_t i = 0; i < step->ranges; i++)
-        step->range[i] =
-            (struct session_range) {.task = {.run = range_task}, .step = step, .range = piece[i]};
-}
 
 /* Copy the chunk that travels along, from before the step. */
 static bool record_chunk(struct session_step *step, dsc_err *err)
@@ -198,11 +164,87 @@ static bool step_accept(struct session_step *step, dsc_err *err)
 
     if (!record_prepare(step, err))
         return false;
-    step_split(step);
     atomic_store(&step->pending, durable ? 2 : 1);
     step->began_ns = clock_ns();
     return !durable || journal_append(step->sessions->means.journal, &step->record) ||
            dsc_fail(err, FAULT_OVERLOADED, "", "too many updates wait for the disk; try again");
+}
+
+/* --- computing --- */
+
+/* The core's word for a number that is not finite, in the contract's two words. */
+static bool translate(dsc_err *err)
+{
+    if (err->code == DSC_ENUMERIC)
+        err->code = strncmp(err->where, "update", 6) == 0 ? FAULT_NON_FINITE_UPDATE
+                                                          : FAULT_NON_FINITE_GRADIENT;
+    return false;
+}
+
+/* The proposals are made: the step is accepted if their update may be given out. */
+static bool step_judge(struct session_step *step, dsc_err *err)
+{
+    return (groups_check_update(step->session->groups, floats(step->fresh), step->limit, err) ||
+            translate(err)) &&
+           step_accept(step, err);
+}
+
+static void step_round(struct session_step *step, float *work);
+
+/* Every range of a round has been computed. */
+static void step_round_done(struct session_step *step, float *work)
+{
+    struct groups *const groups = step->session->groups;
+    const int round = step->round++;
+    dsc_err err = {0};
+
+    if (round + 1 == groups_rounds(groups)) {
+        step->compute_ns = clock_ns() - step->compute_began_ns;
+        step_part_done(step);
+        return;
+    }
+    groups_join(groups, step->session->steps, round);
+    if (round + 1 == groups_proposals(groups) && !step_judge(step, &err))
+        step_refuse(step, &err);
+    else
+        step_round(step, work);
+}
+
+static void range_task(struct task *task, float *work)
+{
+    struct session_range *const range = (struct session_range *)(void *)task; /* its first member */
+    struct session_step *const step = range->step;
+
+    groups_span(step->session->groups, step->session->steps, step->round, &range->range,
+                floats(step->ordered), floats(step->fresh), work);
+    if (atomic_fetch_sub(&step->computing, 1) == 1)
+        step_round_done(step, work);
+}
+
+static void step_split(struct session_step *step)
+{
+    struct range piece[SESSION_RANGES_MAX];
+    const size_t threads = (size_t)pool_threads(step->sessions->means.compute);
+
+    step->ranges =
+        groups_split(step->session->groups, step->round, threads, piece, SESSION_RANGES_MAX);
+    for (size_t i = 0; i < step->ranges; i++)
+        step->range[i] =
+            (struct session_range) {.task = {.run = range_task}, .step = step, .range = piece[i]};
+}
+
+/* The ranges go to the pool, but for the first: this thread is one of its. The step may be over
+ * when the last has been handed on, so nothing of it is touched after that. */
+static void step_round(struct session_step *step, float *work)
+{
+    struct pool *const pool = step->sessions->means.compute;
+
+    step_split(step);
+    const size_t ranges = step->ranges;
+    atomic_store(&step->computing, (int)ranges);
+    for (size_t i = 1; i < ranges; i++)
+        pool_follow(pool, &step->range[i].task);
+    range_task(&step->range[0].task, work);
 }
 
 /* --- before that --- */
@@ -223,15 +265,6 @@ static bool step_order(struct session_step *step, dsc_err *err)
     if (arranged)
         session_arrange(session, floats(step->ordered), floats(step->gradient), step->squares);
     return true;
-}
-
-/* The core's word for a number that is not finite, in the contract's two words. */
-static bool translate(dsc_err *err)
-{
-    if (err->code == DSC_ENUMERIC)
-        err->code = strncmp(err->where, "update", 6) == 0 ? FAULT_NON_FINITE_UPDATE
-                                                          : FAULT_NON_FINITE_GRADIENT;
-    return false;
 }
 
 /* Finiteness comes before the step number, whatever the step. */
@@ -296,7 +329,7 @@ static bool step_fresh(struct session_step *step, float *work, dsc_err *err)
     return step_number_ok(step, err) && step_order(step, err) &&
            (groups_check(step->session->groups, floats(step->ordered), step->limit, work, err) ||
             translate(err)) &&
-           step_accept(step, err);
+           (groups_proposals(step->session->groups) > 0 || step_accept(step, err));
 }
 
 /* It is this step's turn. */
@@ -305,14 +338,16 @@ static void step_begin(struct session_step *step, float *work)
     struct session *const session = step->session;
     dsc_err err = {0};
 
-    step->queue_ns = clock_ns() - step->began_ns;
+    step->compute_began_ns = clock_ns();
+    step->queue_ns = step->compute_began_ns - step->began_ns;
+    step->round = 0;
     const bool ok = session_here(session, &err) && gradient_finite(step, &err);
     const bool again =
         ok && step->has_step && session->gradient && step->step + 1 == session->steps;
     if (ok && again && step_replay(step, &err))
         step_end(step, NULL);
     else if (ok && !again && step_fresh(step, work, &err))
-        step_compute(step, work);
+        step_round(step, work);
     else
         step_refuse(step, &err);
 }

@@ -41,7 +41,7 @@
 
 #include <cmocka.h>
 
-enum { CLIENTS = 10, IN_FLIGHT_MIN = 4, STEPS_A_ROUND = 2, HOLDERS = 4 };
+enum { CLIENTS = 11, IN_FLIGHT_MIN = 4, STEPS_A_ROUND = 2, HOLDERS = 4 };
 enum { READY_SECONDS = 60, MOMENT_SECONDS = 2 };
 
 enum format { JSON, F32, BF16 };
@@ -58,6 +58,7 @@ static const struct plan {
     {"crash-lstm", 5000, "relaxed", JSON}, {"crash-adam", 40001, "relaxed", BF16},
     {"crash-lstm", 1000, "strict", BF16},  {"sgd", 30000, "strict", JSON},
     {"crash-adam", 100, "memory", F32},    {"crash-lstm", 3, "relaxed", F32},
+    {"crash-lbfgs", 20000, "strict", F32},
 };
 
 enum { LONG_VECTOR = 30000 };
@@ -85,7 +86,7 @@ struct fleet {
     struct served server;
     char probe_path[64];
     struct probe *probe;
-    dsc_model *lstm, *adam, *sgd;
+    dsc_model *lstm, *adam, *sgd, *lbfgs;
     struct client client[CLIENTS];
     int round, kills, replays;
     bool replay;                                 /* this round begins with the last step again */
@@ -604,7 +605,10 @@ static bool import(const struct fleet *f, const char *path, const dsc_model *mod
 static bool make_optimizers(struct fleet *f)
 {
     return make_lstm(&f->lstm) && make_plain(&f->adam, "adam", 0.01) &&
-           make_plain(&f->sgd, "sgd", 0.01) &&
+           make_plain(&f->sgd, "sgd", 0.01) && make_plain(&f->lbfgs, "lbfgs", 0.1) &&
+           post_json(f, "/v1/optimizers",
+                     "{\"name\":\"crash-lbfgs\",\"family\":\"lbfgs\",\"config\":{\"learning_"
+                     "rate\":0.1}}") &&
            post_json(f, "/v1/optimizers",
                      "{\"name\":\"crash-adam\",\"family\":\"adam\",\"config\":{\"learning_rate\":0."
                      "01}}") &&
@@ -616,9 +620,10 @@ static bool make_client(struct fleet *f, int index)
 {
     const struct plan *plan = &plans[index];
     struct client *client = &f->client[index];
-    dsc_model *model = strstr(plan->optimizer, "lstm")   ? f->lstm
-                       : strstr(plan->optimizer, "adam") ? f->adam
-                                                         : f->sgd;
+    dsc_model *model = strstr(plan->optimizer, "lstm")    ? f->lstm
+                       : strstr(plan->optimizer, "adam")  ? f->adam
+                       : strstr(plan->optimizer, "lbfgs") ? f->lbfgs
+                                                          : f->sgd;
 
     *client = (struct client) {.fleet = f, .plan = plan, .index = index, .wire = {.fd = -1}};
     client->body = malloc(vector_text_max(plan->n) + 128);
@@ -662,6 +667,7 @@ static int stop(void **state)
     dsc_model_drop(f->lstm);
     dsc_model_drop(f->adam);
     dsc_model_drop(f->sgd);
+    dsc_model_drop(f->lbfgs);
     probe_close(f->probe);
     unlink(f->probe_path);
     return ended ? 0 : -1;

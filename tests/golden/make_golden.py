@@ -72,6 +72,50 @@ def optim(cls, kept=(), **options):
     return Reference, {}
 
 
+def lbfgs(rate=1.0, pairs=10):
+    """torch.optim.LBFGS, one gradient a step; its state as a ring, as ours: pair p goes to slot p % pairs."""
+    Step, _ = optim(torch.optim.LBFGS, lr=rate, max_iter=1, history_size=pairs, tolerance_grad=0, tolerance_change=0)
+
+    class Reference(Step):
+        def __init__(self, n):
+            super().__init__(n)
+            self.rows, self.pairs, self.update = np.zeros((n, 2 * pairs + 1)), 0, None
+
+        def step(self, gradient):
+            self.update = super().step(gradient)
+            kept = self.optimizer.state[self.x]
+            newest = kept["old_dirs"][-1] if kept.get("old_dirs") else None
+            if newest is not None and newest is not getattr(self, "newest", None):
+                self.newest, slot = newest, self.pairs % pairs
+                self.rows[:, slot], self.rows[:, pairs + slot] = kept["old_stps"][-1].numpy(), newest.numpy()
+                self.pairs += 1
+            self.rows[:, -1] = gradient
+            return self.update
+
+        def state(self):
+            return np.column_stack([self.rows, self.update])
+
+    return Reference, {}
+
+
+def quadratic(rate=1.0, pairs=10, condition=100.0):
+    """The gradients that LBFGS meets on 1/2 (x - a)' A (x - a), A's eigenvalues from 1 to `condition`, each rounded to
+    a float. Whatever rounds the vectors is amplified on the way, the more so the longer it is: with few pairs and a
+    large condition by 1e5 in a hundred steps, which says nothing of who is right."""
+
+    def gradients(n):
+        rng, run = np.random.default_rng(n), lbfgs(rate, pairs)[0](n)
+        basis, x, a = np.linalg.qr(rng.normal(size=(n, n)))[0], np.zeros(n), rng.normal(size=n)
+        matrix = basis * np.geomspace(1, condition, n) @ basis.T
+        met = []
+        for _ in range(STEPS):
+            met.append((matrix @ (x - a)).astype(np.float32))
+            x += run.step(met[-1].astype(np.float64))
+        return np.array(met)
+
+    return {"gradients": gradients}
+
+
 def lion(rate, beta1, beta2):
     """Algorithm 2 of Chen et al. 2023, without weight decay; torch has none."""
 
@@ -172,6 +216,9 @@ CASES = [
     ("rprop", "rprop", {}, optim(torch.optim.Rprop, RPROP), {}),
     ("rprop_wide", "rprop", {"learning_rate": 1e-3, "eta_minus": 0.9, "eta_plus": 1.5, "step_min": 1e-9, "step_max": 1e3},
      optim(torch.optim.Rprop, RPROP, lr=1e-3, etas=(0.9, 1.5), step_sizes=(1e-9, 1e3)), {}),
+    ("lbfgs", "lbfgs", {}, lbfgs(), quadratic()),
+    ("lbfgs_short", "lbfgs", {"learning_rate": 0.5, "history_size": 3}, lbfgs(0.5, 3), quadratic(0.5, 3, 10.0)),
+    ("lbfgs_long", "lbfgs", {"learning_rate": 0.1, "history_size": 100}, lbfgs(0.1, 100), quadratic(0.1, 100)),
     lstm_case("lstm_linear", 20, 0, "none", input_scale=0.5, output_scale=3.0),
     lstm_case("lstm_linear_log", 20, 0, "log_sign", p=50.0),
     lstm_case("lstm_1x1", 1, 1, "none", high=2),

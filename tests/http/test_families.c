@@ -13,33 +13,38 @@ enum { N = 150, STEPS = 90 };
 /* `changed`: every key at another value than its default; `bad`: one value out of its range, and
  * where. */
 struct row {
-    const char *family, *defaults, *changed, *bad, *pointer;
+    const char *family;
+    int state_bytes; /* of a coordinate; -1: not proportional */
+    const char *defaults, *changed, *bad, *pointer;
 };
 
 static const struct row rows[] = {
-    {"sgd", "{\"learning_rate\":0.01}", "{\"learning_rate\":0.5}", "{\"learning_rate\":0}",
+    {"sgd", 0, "{\"learning_rate\":0.01}", "{\"learning_rate\":0.5}", "{\"learning_rate\":0}",
      "/config/learning_rate"},
-    {"momentum", "{\"learning_rate\":0.01,\"momentum\":0.9}",
+    {"momentum", 4, "{\"learning_rate\":0.01,\"momentum\":0.9}",
      "{\"learning_rate\":0.5,\"momentum\":0.25}", "{\"momentum\":1}", "/config/momentum"},
-    {"nag", "{\"learning_rate\":0.01,\"momentum\":0.9}",
+    {"nag", 4, "{\"learning_rate\":0.01,\"momentum\":0.9}",
      "{\"learning_rate\":0.5,\"momentum\":0.25}", "{\"momentum\":-0.1}", "/config/momentum"},
-    {"rmsprop", "{\"learning_rate\":0.01,\"alpha\":0.99,\"eps\":1e-8}",
+    {"rmsprop", 4, "{\"learning_rate\":0.01,\"alpha\":0.99,\"eps\":1e-8}",
      "{\"learning_rate\":0.5,\"alpha\":0.75,\"eps\":0.001}", "{\"alpha\":1}", "/config/alpha"},
-    {"adagrad", "{\"learning_rate\":0.01,\"eps\":1e-10}", "{\"learning_rate\":0.5,\"eps\":0.001}",
-     "{\"eps\":0}", "/config/eps"},
-    {"adam", "{\"learning_rate\":0.001,\"beta1\":0.9,\"beta2\":0.999,\"eps\":1e-8}",
+    {"adagrad", 4, "{\"learning_rate\":0.01,\"eps\":1e-10}",
+     "{\"learning_rate\":0.5,\"eps\":0.001}", "{\"eps\":0}", "/config/eps"},
+    {"adam", 8, "{\"learning_rate\":0.001,\"beta1\":0.9,\"beta2\":0.999,\"eps\":1e-8}",
      "{\"learning_rate\":0.5,\"beta1\":0.5,\"beta2\":0.75,\"eps\":0.001}", "{\"beta2\":1}",
      "/config/beta2"},
-    {"amsgrad", "{\"learning_rate\":0.001,\"beta1\":0.9,\"beta2\":0.999,\"eps\":1e-8}",
+    {"amsgrad", 12, "{\"learning_rate\":0.001,\"beta1\":0.9,\"beta2\":0.999,\"eps\":1e-8}",
      "{\"learning_rate\":0.5,\"beta1\":0.5,\"beta2\":0.75,\"eps\":0.001}", "{\"beta1\":\"0.9\"}",
      "/config/beta1"},
-    {"lion", "{\"learning_rate\":0.0001,\"beta1\":0.9,\"beta2\":0.99}",
+    {"lion", 4, "{\"learning_rate\":0.0001,\"beta1\":0.9,\"beta2\":0.99}",
      "{\"learning_rate\":0.5,\"beta1\":0.5,\"beta2\":0.75}", "{\"beta1\":2}", "/config/beta1"},
-    {"rprop",
+    {"rprop", 8,
      "{\"learning_rate\":0.01,\"eta_minus\":0.5,\"eta_plus\":1.2,\"step_min\":1e-6,\"step_max\":"
      "50}",
      "{\"learning_rate\":0.5,\"eta_minus\":0.75,\"eta_plus\":1.5,\"step_min\":0.01,\"step_max\":8}",
      "{\"eta_plus\":1}", "/config/eta_plus"},
+    {"lbfgs", -1, "{\"learning_rate\":1,\"history_size\":10}",
+     "{\"learning_rate\":0.5,\"history_size\":3}", "{\"history_size\":2.5}",
+     "/config/history_size"},
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -101,6 +106,9 @@ static void test_defaults(void **state)
 
         assert_string_equal(json_string_value(json_object_get(version, "source")), "builtin");
         assert_config(json_object_get(version, "config"), rows[i].defaults);
+        const json_t *const bytes = json_object_get(version, "state_bytes_per_coordinate");
+        assert_true(rows[i].state_bytes < 0 ? json_is_null(bytes)
+                                            : json_integer_value(bytes) == rows[i].state_bytes);
         json_decref(version);
         const struct asked asked = {.method = "DELETE", .path = path};
         client_refused(&client, &asked, 409, "builtin_protected");

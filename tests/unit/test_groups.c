@@ -48,31 +48,37 @@ static float gradient(size_t c, uint64_t t)
     return (float)dsc_rng_normal(&rng);
 }
 
-/* Three groups dealt out in eight slices whose lengths are no block's. */
-static const struct slice mixed[] = {{100, 1},  {7, 0},  {3000, 2}, {1, 1},
-                                     {6500, 0}, {20, 1}, {5000, 2}, {64, 0}};
+/* Four groups dealt out in ten slices whose lengths are no block's. The last is coupled: a step
+ * has two rounds of proposals, and it has more than one tile. */
+static const struct slice mixed[] = {{100, 1}, {7, 0},    {3000, 2}, {1, 1},  {5000, 3},
+                                     {20, 1},  {5000, 2}, {64, 0},   {99, 3}, {6500, 0}};
 enum { MIXED = sizeof mixed / sizeof mixed[0] };
 
 static struct groups *mixed_new(void)
 {
-    dsc_model *const model[] = {model_of("adam", 0.1), model_of("sgd", 0.5), lstm_of(3)};
+    dsc_model *const model[] = {model_of("adam", 0.1), model_of("sgd", 0.5), lstm_of(3),
+                                model_of("lbfgs", 0.1)};
     struct groups *groups = NULL;
 
-    assert_true(groups_new(&groups, model, 3, mixed, MIXED, NULL));
-    for (int i = 0; i < 3; i++)
+    assert_true(groups_new(&groups, model, 4, mixed, MIXED, NULL));
+    for (int i = 0; i < 4; i++)
         dsc_model_drop(model[i]);
     return groups;
 }
 
-/* All ranges of step t, in group order. */
+/* All rounds of step t, in group order. */
 static void take_step(struct groups *groups, uint64_t t, size_t want, const float *grad,
                       float *update)
 {
-    struct range range[64];
-    const size_t count = groups_split(groups, want, range, 64);
+    for (int round = 0; round < groups_rounds(groups); round++) {
+        struct range range[64];
+        const size_t count = groups_split(groups, round, want, range, 64);
 
-    for (size_t i = count; i-- > 0;)
-        groups_span(groups, t, &range[i], grad, update, work);
+        for (size_t i = count; i-- > 0;)
+            groups_span(groups, t, round, &range[i], grad, update, work);
+        if (round < groups_rounds(groups) - 1)
+            groups_join(groups, t, round);
+    }
     groups_advance(groups);
 }
 
@@ -122,6 +128,7 @@ static void test_equals_each_alone(void **state)
     alone(model_of("adam", 0.1), 0, STEPS, update);
     alone(model_of("sgd", 0.5), 1, STEPS, update);
     alone(lstm_of(3), 2, STEPS, update);
+    alone(model_of("lbfgs", 0.1), 3, STEPS, update);
     groups_free(groups);
 }
 
@@ -155,25 +162,74 @@ static void test_one_group_is_not_reordered(void **state)
     dsc_model_drop(model);
 }
 
+/* Every pass of every group, whole and in order: 1 of adam, sgd and lstm, 3 of lbfgs. */
 static void test_ranges_cover_everything_once(void **state)
 {
     struct groups *const groups = mixed_new();
+    const size_t coupled = 5000 + 99;
 
     (void)state;
+    assert_int_equal(groups_rounds(groups), 3);
+    assert_int_equal(groups_proposals(groups), 2);
     for (size_t want = 1; want < 20; want++) {
-        size_t covered = 0, end[3] = {0};
-        struct range range[64];
-        const size_t count = groups_split(groups, want, range, 64);
+        for (int round = 0; round < 3; round++) {
+            size_t covered = 0, end[4] = {0};
+            struct range range[64];
+            const size_t count = groups_split(groups, round, want, range, 64);
 
-        for (size_t i = 0; i < count; i++) {
-            assert_int_equal(range[i].begin, end[range[i].group]);
-            assert_true(range[i].end > range[i].begin);
-            end[range[i].group] = range[i].end;
-            covered += range[i].end - range[i].begin;
+            for (size_t i = 0; i < count; i++) {
+                assert_int_equal(range[i].begin, end[range[i].group]);
+                assert_true(range[i].end > range[i].begin);
+                end[range[i].group] = range[i].end;
+                covered += range[i].end - range[i].begin;
+            }
+            assert_int_equal(end[3], coupled);
+            assert_int_equal(covered, round < 2 ? coupled : groups_n(groups));
         }
-        assert_int_equal(covered, groups_n(groups));
     }
     groups_free(groups);
+}
+
+/* The first two rounds of step t, and nothing more: within no limit. */
+static void propose_and_give_up(struct groups *groups, uint64_t t, const float *grad, float *update)
+{
+    dsc_err err = {0};
+
+    assert_true(groups_check(groups, grad, (double)FLT_MAX, work, NULL));
+    for (int round = 0; round < groups_proposals(groups); round++) {
+        struct range range[64];
+        const size_t count = groups_split(groups, round, 4, range, 64);
+
+        for (size_t i = 0; i < count; i++)
+            groups_span(groups, t, round, &range[i], grad, update, work);
+        groups_join(groups, t, round);
+    }
+    assert_true(groups_check_update(groups, update, (double)FLT_MAX, NULL));
+    assert_false(groups_check_update(groups, update, 1e-30, &err));
+    assert_int_equal(err.code, DSC_ENUMERIC);
+    assert_string_equal(err.where, "update[3108]"); /* the first coordinate of group 3 */
+}
+
+/* A proposal that is given up has changed nothing. */
+static void test_a_proposal_is_given_up(void **state)
+{
+    static float grad[N_MAX], ordered[N_MAX], fresh[N_MAX], calm[N_MAX];
+    struct groups *const groups = mixed_new(), *const other = mixed_new();
+    const size_t n = groups_n(groups);
+
+    (void)state;
+    for (uint64_t t = 0; t < STEPS; t++) {
+        fill(grad, n, 100 + t);
+        groups_gather(groups, ordered, grad);
+        propose_and_give_up(groups, t, ordered, fresh);
+        fill(grad, n, t);
+        groups_gather(groups, ordered, grad);
+        take_step(groups, t, 3, ordered, fresh);
+        take_step(other, t, 1, ordered, calm);
+        assert_memory_equal(fresh, calm, n * sizeof *fresh);
+    }
+    groups_free(groups);
+    groups_free(other);
 }
 
 /* Chunks saved at different steps, each replayed from there, give the state of an undisturbed
@@ -269,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_gather_and_scatter_are_inverse),
         cmocka_unit_test(test_one_group_is_not_reordered),
         cmocka_unit_test(test_ranges_cover_everything_once),
+        cmocka_unit_test(test_a_proposal_is_given_up),
         cmocka_unit_test(test_chunks_of_different_ages),
         cmocka_unit_test(test_a_refusal_names_the_clients_index),
         cmocka_unit_test(test_many_groups_stay_within_the_chunks),

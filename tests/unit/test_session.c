@@ -253,8 +253,8 @@ static void test_reopened_continues(void **state)
     static const struct {
         const char *optimizer;
         size_t n;
-    } row[] = {{"adam", 5},   {"adam", 70000}, {"net", 5},
-               {"net", 1000}, {"net", 9000},   {"sgd", 300}};
+    } row[] = {{"adam", 5},   {"adam", 70000}, {"net", 5},   {"net", 1000},
+               {"net", 9000}, {"sgd", 300},    {"lbfgs", 5}, {"lbfgs", 9000}};
     static const int pauses[] = {1, 78, 1, 1, 40, 77, 9};
     struct room *const room = *state;
 
