@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,23 +69,6 @@ static size_t session_bytes(const struct config *config)
     if (config->memory_mb)
         return (size_t)config->memory_mb << 20;
     return (container < machine ? container : machine) / 2;
-}
-
-/* One server for a data directory: a second one would be a second writer. */
-static bool lock_directory(const char *dir, int *fd, dsc_err *err)
-{
-    char path[4096];
-
-    if (!store_make_dir(dir, err))
-        return false;
-    snprintf(path, sizeof path, "%s/lock", dir);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        return dsc_fail(err, FAULT_INTERNAL, "--data", "cannot open %.80s: %s", path,
-                        strerror(errno));
-    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
-        return dsc_fail(err, FAULT_INTERNAL, "--data", "another server uses %.80s", dir);
-    return true;
 }
 
 /* --- life --- */
@@ -210,7 +192,7 @@ static int serve(const struct config *config)
     config_warn();
     umask(0077); /* what is in the databases is nobody else's */
     block_signals(&stop);
-    if (!lock_directory(config->data, &lock, &err) || !app_open(&app, config, &err) ||
+    if (!store_lock_dir(config->data, &lock, &err) || !app_open(&app, config, &err) ||
         !make_first_key(&app, config, &err) ||
         !http_start(&http,
                     &(struct http_options) {config->listen.host, config->listen.port, app.probe},

@@ -39,6 +39,8 @@ const struct option config_options[] = {
 
     {"out", OPTION_TEXT, AT(out), "FILE", NULL, .once = true,
      .doc = "The weights file to write, as .safetensors."},
+    {"dry-run", OPTION_FLAG, AT(dry_run), NULL, "false", .once = true,
+     .doc = "Try it and undo it again; nothing is changed."},
     {"table", OPTION_FLAG, AT(table), NULL, "false", .once = true,
      .doc = "Print the table also when stdout is no terminal."},
     {"url", OPTION_TEXT, AT(url), "URL", NULL, .once = true,

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NOTHING }; /* none is of the last */
 
 /* Lines below `level` are dropped from now on; LOG_INFO until told. */
 void log_set_level(enum log_level level);

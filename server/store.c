@@ -5,9 +5,11 @@
 #include "store_query.h"
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 const char *const durability_words[] = {"strict", "relaxed", "memory", NULL};
@@ -63,6 +65,22 @@ bool store_make_dir(const char *dir, dsc_err *err)
 {
     return mkdir(dir, 0700) == 0 || errno == EEXIST ||
            dsc_fail(err, FAULT_INTERNAL, "--data", "cannot create %.80s: %s", dir, strerror(errno));
+}
+
+bool store_lock_dir(const char *dir, int *fd, dsc_err *err)
+{
+    char path[4096];
+
+    if (!store_make_dir(dir, err))
+        return false;
+    snprintf(path, sizeof path, "%s/lock", dir);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return dsc_fail(err, FAULT_INTERNAL, "--data", "cannot open %.80s: %s", path,
+                        strerror(errno));
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+        return dsc_fail(err, FAULT_INTERNAL, "--data", "another server uses %.80s", dir);
+    return true;
 }
 
 bool store_open(struct store **out, const char *dir, dsc_err *err)

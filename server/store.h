@@ -23,6 +23,10 @@ extern const char *const durability_words[]; /* "strict", "relaxed", "memory", N
 /* Make DIR, for its owner only, unless it is there. FAULT_INTERNAL. */
 bool store_make_dir(const char *dir, dsc_err *err) DSC_MUST_CHECK;
 
+/* Make DIR and hold it for this program alone until *fd is closed: two servers would be two
+ * writers. FAULT_INTERNAL when another holds it. */
+bool store_lock_dir(const char *dir, int *fd, dsc_err *err) DSC_MUST_CHECK;
+
 /* Open DIR/descent.db (making it), or, with dir NULL, a fresh one that nothing outlives, applying
  * migrations/small. FAULT_INTERNAL with a sentence; a database newer than this program is refused.
  */

@@ -1,62 +1,12 @@
 /* test_commands.c -- the program as a person at a terminal meets it: help, wrong usage, exit
  * statuses */
+#include "tests/support/ran.h"
 #include "tests/support/served.h"
 #include <netdb.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-struct ran {
-    int status;
-    char out[16384], err[4096];
-};
-
-static void read_whole(FILE *file, char *out, size_t size)
-{
-    rewind(file);
-    out[fread(out, 1, size - 1, file)] = '\0';
-    fclose(file);
-}
-
-/* Run `descent WORDS`, a text for the shell; the words come from this file. */
-static struct ran run(const char *words)
-{
-    static struct ran ran;
-    char line[2048];
-    FILE *out = tmpfile(), *err = tmpfile();
-    const char *program = getenv("DESCENT_BIN");
-    int status = -1;
-
-    assert_non_null(out);
-    assert_non_null(err);
-    snprintf(line, sizeof line, "%s %s", program ? program : "build/descent", words);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(fileno(out), STDOUT_FILENO);
-        dup2(fileno(err), STDERR_FILENO);
-        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
-        _exit(127);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    ran.status = WEXITSTATUS(status);
-    read_whole(out, ran.out, sizeof ran.out);
-    read_whole(err, ran.err, sizeof ran.err);
-    return ran;
-}
-
-static void expect(const char *words, int status, const char *out, const char *err)
-{
-    struct ran ran = run(words);
-
-    if (ran.status != status || !strstr(ran.out, out) || !strstr(ran.err, err))
-        fail_msg("descent %s: %d\n%s%s", words, ran.status, ran.out, ran.err);
-    if (status != 0) { /* one line */
-        assert_ptr_equal(strchr(ran.err, '\n'), ran.err + strlen(ran.err) - 1);
-        assert_string_equal(ran.out, "");
-    }
-}
 
 /* Every command that --help lists has a --help of its own with the exit statuses. */
 static void test_help(void **state)
@@ -65,68 +15,69 @@ static void test_help(void **state)
     int commands = 0;
 
     (void)state;
-    expect("--help", 0, "serve", "");
-    expect("-h", 0, "serve", "");
-    strcpy(list, run("--help").out);
+    ran_expect("--help", 0, "serve", "");
+    ran_expect("-h", 0, "serve", "");
+    strcpy(list, ran_program("--help").out);
     char *rest = strstr(list, "Commands:\n") + strlen("Commands:\n");
     for (char *line; (line = strsep(&rest, "\n")) && line[0] == ' '; commands++) {
         char words[64];
         snprintf(words, sizeof words, "%.12s --help", line + 2);
-        expect(words, 0, "usage: descent ", "");
-        expect(words, 0, "Exit status: 0 success, 1 failure (one line on stderr), 2 wrong usage.",
-               "");
-        for (const char *at = run(words).out; at; at = strchr(at, '\n')) {
+        ran_expect(words, 0, "usage: descent ", "");
+        ran_expect(words, 0,
+                   "Exit status: 0 success, 1 failure (one line on stderr), 2 wrong usage.", "");
+        for (const char *at = ran_program(words).out; at; at = strchr(at, '\n')) {
             at += *at == '\n';
             assert_true(strcspn(at, "\n") <= 79);
         }
     }
     assert_true(commands >= 3);
-    expect("serve --help", 0, "Default: 127.0.0.1:8080. Environment: DESCENT_LISTEN.", "");
-    expect("serve --listen nonsense --help", 0, "usage: descent serve", "");
+    ran_expect("serve --help", 0, "Default: 127.0.0.1:8080. Environment: DESCENT_LISTEN.", "");
+    ran_expect("serve --listen nonsense --help", 0, "usage: descent serve", "");
 }
 
 static void test_wrong_usage(void **state)
 {
     (void)state;
-    expect("", 2, "", "descent: a command is missing (see descent --help)");
-    expect("sreve", 2, "", "there is no command \"sreve\"; did you mean serve?");
-    expect("banana", 2, "", "there is no command \"banana\" (see");
-    expect("serve --lisen x", 2, "", "--lisen: is no option; did you mean --listen?");
-    expect("serve --listen 8080", 2, "", "not \"8080\" (see descent serve --help)");
-    expect("serve --kernel z80", 2, "", "\"z80\"");
-    expect("serve --data-dir /nowhere", 2, "", "/nowhere is no folder");
-    expect("serve now", 2, "", "now: is one argument too many");
-    expect("version --data x", 2, "", "--data: is no option");
-    expect("health --url ftp://x", 2, "", "\"ftp://x\"");
-    expect("health --url http://127.0.0.1:99999", 2, "", "99999");
-    expect("health --timeout-seconds 0", 2, "", "[1, 300], not \"0\"");
+    ran_expect("", 2, "", "descent: a command is missing (see descent --help)");
+    ran_expect("sreve", 2, "", "there is no command \"sreve\"; did you mean serve?");
+    ran_expect("banana", 2, "", "there is no command \"banana\" (see");
+    ran_expect("serve --lisen x", 2, "", "--lisen: is no option; did you mean --listen?");
+    ran_expect("serve --listen 8080", 2, "", "not \"8080\" (see descent serve --help)");
+    ran_expect("serve --kernel z80", 2, "", "\"z80\"");
+    ran_expect("serve --data-dir /nowhere", 2, "", "/nowhere is no folder");
+    ran_expect("serve now", 2, "", "now: is one argument too many");
+    ran_expect("version --data x", 2, "", "--data: is no option");
+    ran_expect("health --url ftp://x", 2, "", "\"ftp://x\"");
+    ran_expect("health --url http://127.0.0.1:99999", 2, "", "99999");
+    ran_expect("health --timeout-seconds 0", 2, "", "[1, 300], not \"0\"");
 }
 
 static void test_failures(void **state)
 {
     (void)state;
-    expect("serve --data /proc/nowhere", 1, "", "--data: cannot create /proc/nowhere");
-    expect("serve --config /nowhere.conf", 1, "", "cannot read /nowhere.conf");
-    expect("health --listen 127.0.0.1:1", 1, "", "127.0.0.1 port 1: Connection refused");
-    expect("version >/dev/full", 1, "", "cannot write");
+    ran_expect("serve --data /proc/nowhere", 1, "", "--data: cannot create /proc/nowhere");
+    ran_expect("serve --config /nowhere.conf", 1, "", "cannot read /nowhere.conf");
+    ran_expect("health --listen 127.0.0.1:1", 1, "", "127.0.0.1 port 1: Connection refused");
+    ran_expect("version >/dev/full", 1, "", "cannot write");
 }
 
 static void test_version(void **state)
 {
     (void)state;
-    expect("version", 0, "descent 0.", "");
+    ran_expect("version", 0, "descent 0.", "");
 }
 
 static void test_print_config(void **state)
 {
     (void)state;
-    expect("serve --print-config", 0, "listen           = 127.0.0.1:8080       # default\n", "");
-    expect("serve --print-config --threads 3", 0, "= 3                    # flag\n", "");
+    ran_expect("serve --print-config", 0, "listen           = 127.0.0.1:8080       # default\n",
+               "");
+    ran_expect("serve --print-config --threads 3", 0, "= 3                    # flag\n", "");
     setenv("DESCENT_THREADS", "2", 1);
-    expect("serve --print-config", 0, "= 2                    # environment\n", "");
+    ran_expect("serve --print-config", 0, "= 2                    # environment\n", "");
     unsetenv("DESCENT_THREADS");
     setenv("DESCENT_LISTN", "127.0.0.1:1", 1);
-    expect("serve --print-config", 0, "127.0.0.1:8080", "");
+    ran_expect("serve --print-config", 0, "127.0.0.1:8080", "");
     unsetenv("DESCENT_LISTN");
 }
 
@@ -149,14 +100,14 @@ static void test_health(void **state)
     (void)state;
     assert_true(served_start(&served));
     snprintf(words, sizeof words, "health --listen 0.0.0.0:%d", served.port);
-    expect(words, 0, "", "");
+    ran_expect(words, 0, "", "");
     snprintf(words, sizeof words, "health --url http://%s:%d/",
              has_name("localhost") ? "localhost" : "127.0.0.1", served.port);
-    expect(words, 0, "", "");
+    ran_expect(words, 0, "", "");
     snprintf(words, sizeof words, "health --url http://127.0.0.1:%d/no", served.port);
-    expect(words, 1, "", "is not ready: it answers 404");
+    ran_expect(words, 1, "", "is not ready: it answers 404");
     snprintf(words, sizeof words, "serve --listen 127.0.0.1:0 --data %s", served.dir);
-    expect(words, 1, "", "another server uses");
+    ran_expect(words, 1, "", "another server uses");
     assert_true(served_stop(&served));
 }
 
@@ -184,7 +135,7 @@ static void expect_spec(const char *spec, const char *format, int status, const 
     char words[1024];
 
     with_spec(words, spec, format);
-    expect(words, status, out, err);
+    ran_expect(words, status, out, err);
 }
 
 #define SPEC_BEGIN                                                                                 \
@@ -203,12 +154,12 @@ static void test_train(void **state)
                 "\"event\":\"done\",\"reason\":\"completed\"", "");
     expect_spec(SPEC, "train - --out %2$s/b.safetensors --threads 3 < %1$s", 0, "{\"event\":", "");
     snprintf(words, sizeof words, "version; cmp %s/a.safetensors %s/b.safetensors", folder, folder);
-    expect(words, 0, "", ""); /* the same bits on any number of threads */
+    ran_expect(words, 0, "", ""); /* the same bits on any number of threads */
     expect_spec(SPEC, "train %1$s --data %2$s/data", 0, "\"version\":1,", "");
     expect_spec(SPEC_BEGIN "\"epochs\":2,\"init_from\":\"mine:1\"}", "train %1$s --data %2$s/data",
                 0, "\"version\":2,", "");
     snprintf(words, sizeof words, "version; ls %s | tr '\\n' ' '", folder);
-    expect(words, 0, "a.safetensors b.safetensors data spec.json ", "");
+    ran_expect(words, 0, "a.safetensors b.safetensors data spec.json ", "");
 }
 
 static void test_eval(void **state)
@@ -231,9 +182,9 @@ static void test_train_stopped(void **state)
     (void)state;
     with_spec(words, SPEC_BEGIN "\"epochs\":1000000,\"patience\":0}",
               "train %1$s --out %2$s/c.safetensors > %2$s/lines & pid=$!;"
-              " until grep -q progress %2$s/lines; do sleep 0.01; done;"
+              " until grep -q progress %2$s/lines || ! kill -0 $pid; do sleep 0.01; done;"
               " kill -INT $pid; wait $pid && test -s %2$s/c.safetensors && tail -n 1 %2$s/lines");
-    expect(words, 0, "\"reason\":\"stopped\"", "");
+    ran_expect(words, 0, "\"reason\":\"stopped\"", "");
 }
 
 static void test_train_refused(void **state)
@@ -241,8 +192,8 @@ static void test_train_refused(void **state)
     char words[1024];
 
     (void)state;
-    expect("train", 2, "", "SPEC.json: is missing");
-    expect("train /nowhere.json", 1, "", "cannot read /nowhere.json: No such file");
+    ran_expect("train", 2, "", "SPEC.json: is missing");
+    ran_expect("train /nowhere.json", 1, "", "cannot read /nowhere.json: No such file");
     expect_spec(SPEC_BEGIN "\"epochs\":0}", "train %1$s", 1, "",
                 "epochs: must be a whole number in");
     expect_spec(SPEC, "train %1$s --out %2$s/no/x.safetensors", 1, "", "cannot write ");
@@ -253,7 +204,7 @@ static void test_train_refused(void **state)
     expect_spec("{\"problems\":[{\"type\":\"quadratic\"}],\"unroll\":101}",
                 "train %1$s --out %2$s/x.safetensors", 1, "", "unroll: must be in [1, 100]");
     snprintf(words, sizeof words, "version; rm -r %s", folder);
-    expect(words, 0, "", "");
+    ran_expect(words, 0, "", "");
 }
 
 int main(void)
