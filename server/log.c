@@ -1,4 +1,5 @@
 #include "log.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,8 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A longer line is cut: a write of up to 4 kB to a pipe is never torn. */
-enum { LINE_BYTES = 4096 };
+/* A write of up to 4 kB to a pipe is never torn. Texts are cut so that a line keeps within that and
+ * is whole JSON: what is not a text (names, numbers, quotes, the end) takes less than RESERVE. */
+enum { LINE_BYTES = 4096, RESERVE = 1024 };
 
 static _Atomic int threshold = LOG_INFO;
 static const char *const words[] = {"debug", "info", "warn", "error"};
@@ -18,18 +20,16 @@ struct line {
     size_t len;
 };
 
-static void add_byte(struct line *line, char c)
-{
-    if (line->len < LINE_BYTES - 8) /* room for what closes the line */
-        line->text[line->len++] = c;
-}
-
 static void add_plain(struct line *line, const char *text)
 {
-    while (*text)
-        add_byte(line, *text++);
+    size_t len = strlen(text);
+
+    assert(len < LINE_BYTES - line->len);
+    memcpy(line->text + line->len, text, len);
+    line->len += len;
 }
 
+/* Bytes beyond ASCII may be no UTF-8, which would be no JSON: they are shown by number. */
 static void add_text(struct line *line, const char *name, const char *text)
 {
     char code[8];
@@ -37,16 +37,16 @@ static void add_text(struct line *line, const char *name, const char *text)
     add_plain(line, ",\"");
     add_plain(line, name);
     add_plain(line, "\":\"");
-    for (; *text; text++) {
+    for (; *text && line->len < LINE_BYTES - RESERVE; text++) {
         unsigned char c = (unsigned char)*text;
         snprintf(code, sizeof code,
-                 c < 0x20 || c == 0x7f   ? "\\u%04x"
+                 c < 0x20 || c >= 0x7f   ? "\\u%04x"
                  : c == '"' || c == '\\' ? "\\%c"
                                          : "%c",
                  c);
         add_plain(line, code);
     }
-    add_byte(line, '"');
+    add_plain(line, "\"");
 }
 
 static void add_number(struct line *line, const char *name, uint64_t value)
@@ -104,11 +104,12 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
 
 void log_request(const struct log_request *request)
 {
+    const enum log_level level = request->routine ? LOG_DEBUG : LOG_INFO;
     struct line line;
 
-    if (threshold > LOG_INFO)
+    if (threshold > (int)level)
         return;
-    begin(&line, LOG_INFO);
+    begin(&line, level);
     add_text(&line, "event", "request");
     add_text(&line, "request_id", request->request_id);
     add_text(&line, "method", request->method);

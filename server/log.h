@@ -5,6 +5,7 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NOTHING }; /* none is of the last */
@@ -22,6 +23,8 @@ struct log_request {
     int status;
     const char *code; /* the fault's word, or NULL */
     uint64_t bytes_in, bytes_out, microseconds;
+    bool routine; /* asked by machines every few seconds and answered well: LOG_DEBUG, not LOG_INFO
+                   */
 };
 void log_request(const struct log_request *line);
 

@@ -206,6 +206,7 @@ static void call_log(const struct call *call, int status, uint64_t bytes_out, ui
         .bytes_in = request->content_length,
         .bytes_out = bytes_out,
         .microseconds = ns / 1000,
+        .routine = call->route && call->route->routine && status < 400,
     });
 }
 

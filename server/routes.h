@@ -94,6 +94,7 @@ struct route {
     handler *serve;
     bool at_once;  /* serve neither waits nor computes nor reads a body: the network thread runs it
                     */
+    bool routine;  /* machines ask for it every few seconds: a success is no news in the log */
     bool deferred; /* serve decodes the body and answers later, with call_finish, from the compute
                       pool; in and out only describe */
 };
