@@ -296,12 +296,22 @@ cppcheck: deps-check ## static analysis
 PREFIX ?= /usr/local
 UNITS  := $(PREFIX)/lib/systemd/system
 
-.PHONY: install runtime-packages
+.PHONY: install install-test runtime-packages
 install: all ## copy program, manual page and systemd unit to PREFIX=/usr/local (below DESTDIR=)
 	install -D -s -m 755 $(BUILD)/descent $(DESTDIR)$(PREFIX)/bin/descent
 	install -D -m 644 server/descent.1 $(DESTDIR)$(PREFIX)/share/man/man1/descent.1
 	@mkdir -p $(DESTDIR)$(UNITS)
 	sed 's|@BINDIR@|$(PREFIX)/bin|' server/descent.service > $(DESTDIR)$(UNITS)/descent.service
+
+# What is installed runs, its manual page is without warnings, and every package it needs is known.
+install-test: ## make install below build/, and a look at what came of it
+	@$(MAKE) --no-print-directory install DESTDIR=$(BUILD)/installed PREFIX=/usr
+	@test "$$($(BUILD)/installed/usr/bin/descent version)" = "$$($(BUILD)/descent version)"
+	@! grep -n '@' $(BUILD)/installed/usr/lib/systemd/system/descent.service | grep -v SystemCall
+	@for c in $$($(BUILD)/descent --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do \
+	  grep -q "^.B $$c" server/descent.1 || { echo "server/descent.1 has no $$c"; exit 1; }; done
+	@dpkg-query -W >/dev/null $$($(MAKE) -s --no-print-directory runtime-packages)
+	@echo "installed: complete"
 
 # By what the program is linked with: no second list.
 runtime-packages: all ## print the Debian packages that the program needs to run
