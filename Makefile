@@ -244,7 +244,7 @@ demo: all deps-demo ## a learned optimizer against Adam over HTTP, in a minute (
 
 demo-test: all deps-demo ## the tests of the demo, and a short one
 	@/usr/bin/python3 clients/demo/test_demo.py
-	@$(DEMO) --quick $(if $(OPTIMIZER),,--optimizer rprop)
+	@$(DEMO) --quick
 
 # Python, C and C++ always; of the other languages those whose toolchain is here.
 .PHONY: test-clients

@@ -22,7 +22,7 @@ def heights(curve, low, high):
     return numpy.where(numpy.isfinite(where), numpy.clip(where, 0, 1), numpy.nan)
 
 
-def text(title, curves, width=72, height=16):
+def text(curves, width=72, height=16):
     """Lines for a terminal; curves: pairs of a name and its losses."""
     low, high = bounds(curves)
     grid = [[" "] * width for _ in range(height)]
@@ -33,7 +33,7 @@ def text(title, curves, width=72, height=16):
             if not numpy.isnan(value):
                 grid[height - 1 - round(value * (height - 1))][column] = mark
     labels = {0: 10**high, height // 2: 10 ** (high - (high - low) * (height // 2) / (height - 1)), height - 1: 10**low}
-    lines = [title, ""]
+    lines = []
     for row, cells in enumerate(grid):
         label = f"{labels[row]:9.3g}" if row in labels else " " * 9
         lines.append(f"{label} |{''.join(cells)}".rstrip())

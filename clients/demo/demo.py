@@ -92,12 +92,14 @@ def verdict(learned, ours, theirs):
 
 def experiment(descent, learned, make, title, effort):
     """Tune Adam, let the two meet, print; returns the title and the two mean curves."""
+    print(f"== {title}\n\n{learned}: {descent.description(learned)}\n")
+    print(f"Adam tries {len(RATES)} learning rates first ...\n", flush=True)
     rate = tune(descent, make, effort.tuning_runs, effort.steps)
     ours, theirs = ([minimise(descent, optimizer, make(seed), effort.steps, "strict") for seed in range(effort.runs)]
                     for optimizer in (learned, adam(descent, rate)))
     names = learned, f"adam at learning rate {rate:.2g}, the best of {len(RATES)}"
     curves = [(name, numpy.mean([run.losses for run in runs], axis=0)) for name, runs in zip(names, (ours, theirs))]
-    print("\n".join(text(title, curves)) + "\n")
+    print("\n".join(text(curves)) + "\n")
     print(verdict(learned, [run.score for run in ours], [run.score for run in theirs]))
     if rate in (RATES[0], RATES[-1]):
         print(f"{rate:.2g} is the last learning rate that was tried; a better one may lie beyond it.")

@@ -44,6 +44,9 @@ class Descent:
         return {one["name"]: one["family"] for one in self.json("GET", "/v1/optimizers?page_size=1000")["items"]
                 if one["latest_version"]}
 
+    def description(self, optimizer):
+        return self.json("GET", f"/v1/optimizers/{optimizer}")["description"] or "(no description)"
+
     def session(self, optimizer, coordinates, durability="strict"):
         made = self.json("POST", "/v1/sessions", {"optimizer": optimizer, "coordinates": coordinates,
                                                   "durability": durability})

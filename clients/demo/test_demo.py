@@ -74,10 +74,10 @@ class Telling(unittest.TestCase):
 
     def test_charts(self):
         curves = [("<ours>", [1, 0.1, 0.01]), ("theirs", [1, numpy.nan, numpy.inf])]
-        lines = text("title", curves, width=20, height=5)
-        self.assertEqual(lines[2][11], "#")  # both begin at the top; ours is drawn over theirs
-        self.assertEqual(lines[6][30], "#")
-        self.assertNotIn("o", "".join(lines[2:7]))
+        lines = text(curves, width=20, height=5)
+        self.assertEqual(lines[0][11], "#")  # both begin at the top; ours is drawn over theirs
+        self.assertEqual(lines[4][30], "#")
+        self.assertNotIn("o", "".join(lines[0:5]))
         xml.dom.minidom.parseString(svg([("a & b", curves)]))
 
 
