@@ -73,10 +73,14 @@ help: ## print this
 
 # Asks dpkg first, so that a machine which has everything needs neither root nor a network.
 define install
-	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then echo "installing" $$missing; \
-	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@command -v dpkg-query >/dev/null || { echo "no Debian: this needs what is called there $(1)"; exit 0; }; \
+	missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ $$(id -u) = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
+	else echo "missing; as root: apt-get install --no-install-recommends" $$missing; exit 1; fi; \
+	echo "installing" $$missing; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $$missing >/dev/null
 endef
 
 .PHONY: deps-build deps-test deps-check deps-fuzz deps-examples deps-bench deps-demo
