@@ -103,6 +103,18 @@
 /* Events of one job; a progress is told once a second at most, so these are the last hours. */
 #define LIMIT_JOB_EVENTS 20000
 
+/* The JSON of one event, and clients that follow events at a time: each has a connection and a
+ * stream. They hear something at least so often. */
+#define LIMIT_EVENT_BYTES   (16u << 10)
+#define LIMIT_WATCHERS      256
+#define LIMIT_WATCH_SECONDS 15
+
+/* A job's checkpoint is written no more often than this, but for validations. */
+#define LIMIT_JOB_SAVE_MS 1000
+
+/* Points of all curves of an evaluation: a result of 8 MB. */
+#define LIMIT_RESULT_POINTS 100000
+
 /* What waits for one client of server-sent events: a page of them. Longer ones are read again from
  * the database when it has taken these. It has so long to take a piece of them. */
 #define LIMIT_STREAM_BYTES   (64u << 10)

@@ -3,6 +3,8 @@
 #include "limits.h"
 #include "store_job.h"
 #include "store_query.h"
+#include <assert.h>
+#include <string.h>
 
 const char *const event_kind_words[] = {"state", "progress", "metric", "log", "done", NULL};
 
@@ -49,6 +51,7 @@ static bool add(struct store *store, int64_t job, enum event_kind kind, const ch
 {
     int64_t id;
 
+    assert(strlen(data) <= LIMIT_EVENT_BYTES);
     return take_id(store, job, &id, err) && (id == 0 || insert(store, job, id, kind, data, err)) &&
            (id <= LIMIT_JOB_EVENTS || forget(store, job, id - LIMIT_JOB_EVENTS, err));
 }

@@ -9,9 +9,19 @@ const char *const job_type_words[] = {"meta_train", "evaluate", NULL};
 const char *const job_state_words[] = {"queued", "running",   "paused", "succeeded",
                                        "failed", "cancelled", NULL};
 
-#define JOB_COLUMNS                                                                                \
+#define JOB_COLUMNS_WITH(result)                                                                   \
     "seq, id, type, state, turn, spec, ifnull(optimizer, 0), epoch, epochs, loss, validation,"     \
-    " worked_ms, result, error, created_at, started_at, finished_at"
+    " worked_ms, " result ", error, created_at, started_at, finished_at"
+#define JOB_COLUMNS JOB_COLUMNS_WITH("result")
+#define JOB_COLUMNS_SHORT                                                                          \
+    JOB_COLUMNS_WITH("iif(length(result) <= " SHORT_RESULT_BYTES ", result, '')")
+
+/* Of a result that a listing shows; the rest is for those who ask for the job. */
+#define SHORT_RESULT_BYTES "4096"
+
+/* A page of jobs ends early when their specs take this much. */
+enum { PAGE_BYTES = LIMIT_ARENA_BYTES / 4 };
+
 #define JOB_OVER "state >= 3"
 
 static void read_job(struct query *query, struct job_row *out)
@@ -140,13 +150,14 @@ bool store_job_list(struct store *store, int64_t after, size_t max, struct job_r
                     size_t *count, dsc_arena *arena, dsc_err *err)
 {
     struct query query = query_begin(
-        store, "SELECT " JOB_COLUMNS " FROM job WHERE seq > ? ORDER BY seq LIMIT ?", arena);
+        store, "SELECT " JOB_COLUMNS_SHORT " FROM job WHERE seq > ? ORDER BY seq LIMIT ?", arena);
+    const size_t before = arena->used;
 
     *count = 0;
     *out = dsc_arena_take(arena, max, sizeof **out);
     query_bind_int(&query, after);
     query_bind_int(&query, (int64_t)max);
-    while (*out && query_row(&query))
+    while (*out && arena->used - before < PAGE_BYTES && query_row(&query))
         read_job(&query, &(*out)[(*count)++]);
     return query_end(&query, err) &&
            (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
@@ -180,6 +191,15 @@ bool store_job_delete(struct store *store, const char *id, dsc_err *err)
     return query_run(&query, &changed, err) &&
            (changed == 1 || dsc_fail(err, FAULT_INVALID_STATE, "", "the job is %s: cancel it first",
                                      job_state_words[row.state]));
+}
+
+bool store_job_state(struct store *store, int64_t seq, enum job_state *state, dsc_err *err)
+{
+    struct query query = query_begin(store, "SELECT state FROM job WHERE seq = ?", NULL);
+
+    query_bind_int(&query, seq);
+    *state = query_row(&query) ? (enum job_state)query_int(&query, 0) : JOB_CANCELLED;
+    return query_end(&query, err);
 }
 
 bool store_job_counts(struct store *store, int64_t counts[JOB_STATES], dsc_err *err)

@@ -53,7 +53,8 @@ bool store_job_insert(struct store *store, struct job_row *row, const int64_t *v
                       size_t count, dsc_err *err) DSC_MUST_CHECK;
 bool store_job_find(struct store *store, const char *id, struct job_row *out, dsc_arena *arena,
                     dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
-/* Those after seq `after`, ascending; *count rows, from the arena. */
+/* Those after seq `after`, ascending; *count rows, from the arena: fewer than there are when their
+ * texts are long. A long result is left out: "". */
 bool store_job_list(struct store *store, int64_t after, size_t max, struct job_row **out,
                     size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 /* The versions of an unfinished job, in the spec's order: the one at `position`, 0 when it has
@@ -62,6 +63,9 @@ bool store_job_version(struct store *store, int64_t seq, size_t position, int64_
                        dsc_err *err) DSC_MUST_CHECK;
 bool store_job_delete(struct store *store, const char *id,
                       dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND, FAULT_INVALID_STATE */
+/* JOB_CANCELLED for a job that is gone. */
+bool store_job_state(struct store *store, int64_t seq, enum job_state *state,
+                     dsc_err *err) DSC_MUST_CHECK;
 bool store_job_counts(struct store *store, int64_t counts[JOB_STATES], dsc_err *err) DSC_MUST_CHECK;
 
 /* --- what clients do --- */
@@ -106,8 +110,8 @@ struct event_row {
     const char *data; /* JSON */
 };
 
-/* The next event of a job; beyond LIMIT_JOB_EVENTS the oldest goes. A job that is gone has none,
- * which is no failure. */
+/* The next event of a job, of at most LIMIT_EVENT_BYTES; beyond LIMIT_JOB_EVENTS the oldest goes. A
+ * job that is gone has none, which is no failure. */
 bool store_event_add(struct store *store, int64_t job, enum event_kind kind, const char *data,
                      dsc_err *err) DSC_MUST_CHECK;
 /* Those after id `after`, ascending; *count rows, from the arena. */
