@@ -137,7 +137,7 @@ static bool check_curvature(const dsc_train_spec *spec, dsc_err *err)
     return true;
 }
 
-static bool check_spec(const dsc_train_spec *spec, dsc_err *err)
+bool dsc_train_check(const dsc_train_spec *spec, dsc_err *err)
 {
     if (!dsc_trainable_find(spec->family))
         return dsc_fail(err, DSC_EINVAL, "family", "%s cannot be trained", spec->family->name);
@@ -236,7 +236,7 @@ bool dsc_train_new(dsc_train **out, const dsc_train_spec *spec, const dsc_crew *
     dsc_layout layout = {0};
     dsc_train *train;
 
-    if (!check_spec(spec, err))
+    if (!dsc_train_check(spec, err))
         return false;
     train = calloc(1, sizeof *train);
     if (!train)
@@ -350,11 +350,7 @@ static void job_draw(void *arg, size_t index, int worker)
     worksheet *const sheet = &train->sheets[index];
 
     (void)worker;
-    if (!sheet->d_packed)
-        sheet->d_packed = numbers_new(train->packed_len);
-    if (!sheet->d_packed)
-        (void)dsc_fail(&sheet->err, DSC_ENOMEM, NULL, "no memory for derivatives");
-    else if (draw_sheet(train, sheet, &train->spec.dressing) && train->record.imitated &&
+    if (draw_sheet(train, sheet, &train->spec.dressing) && train->record.imitated &&
              !dsc_teacher_begin(&sheet->teacher, train->spec.imitation.teacher, &sheet->batch,
                                 train->spec.unroll, &sheet->err))
         return; /* sheet->err says why */
@@ -424,6 +420,16 @@ static bool draw(dsc_train *train, dsc_job *job, dsc_err *err)
         if (train->sheets[i].err.code != DSC_OK)
             return dsc_fail(err, train->sheets[i].err.code, train->sheets[i].err.where, "%s",
                             train->sheets[i].err.text);
+    return true;
+}
+
+/* Here and not in a job, for a crew may leave jobs out. */
+static bool make_room(dsc_train *train, dsc_err *err)
+{
+    for (size_t i = 0; i < train->sheet_count; i++)
+        if (!train->sheets[i].d_packed &&
+            !(train->sheets[i].d_packed = numbers_new(train->packed_len)))
+            return dsc_fail(err, DSC_ENOMEM, NULL, "no memory for derivatives");
     return true;
 }
 
@@ -642,7 +648,7 @@ bool dsc_train_epoch(dsc_train *train, dsc_err *err)
     assert(r->state == DSC_TRAIN_RUNNING);
     r->imitated = is_imitation(&train->spec, r->epoch);
     plan(train, r->epoch, train->spec.functions, &train->spec.dressing);
-    if (!draw(train, job_draw, err))
+    if (!make_room(train, err) || !draw(train, job_draw, err))
         return false;
     learn(train);
     r->epoch++;

@@ -94,14 +94,18 @@ typedef struct {
     uint64_t skipped;        /* meta-steps whose loss or derivative was not finite             */
 } dsc_train_progress;
 
-/* Begin. The spec is copied, all but loss_weights. DSC_EINVAL with where = the field's name in a
- * job ("unroll"), DSC_ENOMEM. */
+/* Could this be begun, but for memory? DSC_EINVAL with where = the field's name in a job
+ * ("unroll").
+ */
+bool dsc_train_check(const dsc_train_spec *spec, dsc_err *err) DSC_MUST_CHECK;
+
+/* Begin. The spec is copied, all but loss_weights. Fails as dsc_train_check, and DSC_ENOMEM. */
 bool dsc_train_new(dsc_train **out, const dsc_train_spec *spec, const dsc_crew *crew,
                    dsc_err *err) DSC_MUST_CHECK;
 void dsc_train_free(dsc_train *train); /* NULL is fine */
 
 /* One more epoch; only while the state is DSC_TRAIN_RUNNING. Fails only with DSC_ENOMEM; the
- * train is then to be loaded again, or freed. */
+ * train is then to be loaded again, or freed. So it is when the crew has left jobs out. */
 bool dsc_train_epoch(dsc_train *train, dsc_err *err) DSC_MUST_CHECK;
 
 dsc_train_progress dsc_train_progress_of(const dsc_train *train);

@@ -1,6 +1,6 @@
 /* command_eval.c -- `descent eval`: optimizers measured beside tuned baselines, without a server */
-#include "clock.h"
 #include "command.h"
+#include "evaluation.h"
 #include "fault.h"
 #include "file.h"
 #include "lend.h"
@@ -12,52 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* --- the result as JSON --- */
-
-struct measured {
-    struct field_seen seen;
-    const char *optimizer, *config;
-    bool tuned;
-    struct field_list mean, median, p10, p90;
-    double final_loss, final_loss_stderr, loss_sum, loss_sum_stderr, seconds_per_step;
-    int64_t diverged;
-};
-
-struct evaluation {
-    struct field_seen seen;
-    struct field_list optimizers;
-};
-
-#define MEASURED(member) .offset = offsetof(struct measured, member)
-
-static const struct field measured_rows[] = {
-    {"optimizer", FIELD_STRING, MEASURED(optimizer), .doc = "The reference or the family."},
-    {"config", FIELD_JSON, MEASURED(config), .doc = "The whole config."},
-    {"tuned", FIELD_BOOL, MEASURED(tuned), .doc = "Whether its learning rate was searched for."},
-    {"mean", FIELD_REALS, MEASURED(mean), .doc = "f(theta_t) over the functions, t = 0, 1, ..."},
-    {"median", FIELD_REALS, MEASURED(median), .doc = "The same, the middle one."},
-    {"p10", FIELD_REALS, MEASURED(p10), .doc = "The same, the lowest tenth's limit."},
-    {"p90", FIELD_REALS, MEASURED(p90), .doc = "The same, the highest tenth's limit."},
-    {"final_loss", FIELD_REAL, MEASURED(final_loss), .doc = "The mean at the last step."},
-    {"final_loss_stderr", FIELD_REAL, MEASURED(final_loss_stderr), .doc = "Its standard error."},
-    {"loss_sum", FIELD_REAL, MEASURED(loss_sum), .doc = "The means of t = 1, 2, ... together."},
-    {"loss_sum_stderr", FIELD_REAL, MEASURED(loss_sum_stderr), .doc = "Its standard error."},
-    {"diverged", FIELD_INT, MEASURED(diverged), .doc = "Functions that did not stay finite."},
-    {"seconds_per_step", FIELD_REAL, MEASURED(seconds_per_step),
-     .doc = "Of one function on one thread, its gradient included."},
-    {0},
-};
-static const struct shape measured_shape = {"measured", "How an optimizer did.",
-                                            sizeof(struct measured), measured_rows};
-
-static const struct field evaluation_rows[] = {
-    {"optimizers", FIELD_LIST, .offset = offsetof(struct evaluation, optimizers),
-     .shape = &measured_shape, .doc = "In the order of the spec, baselines last."},
-    {0},
-};
-static const struct shape evaluation_shape = {"evaluation", "What came of an evaluation.",
-                                              sizeof(struct evaluation), evaluation_rows};
 
 /* --- measuring --- */
 
@@ -124,52 +78,11 @@ static void end(struct evaluating *e)
     dsc_arena_release(&e->arena);
 }
 
-/* A curve into the arena. */
-static bool keep_curve(struct field_list *to, const double *from, size_t points, dsc_arena *arena)
-{
-    *to = (struct field_list) {points, dsc_arena_take(arena, points, sizeof *from)};
-    if (!to->items)
-        return false;
-    memcpy(to->items, from, points * sizeof *from);
-    return true;
-}
-
-static bool keep(struct evaluating *e, const dsc_eval_result *r, struct measured *to, dsc_err *err)
-{
-    const size_t points = e->spec.task.steps + 1;
-
-    to->final_loss = r->final_loss;
-    to->final_loss_stderr = r->final_loss_stderr;
-    to->loss_sum = r->loss_sum;
-    to->loss_sum_stderr = r->loss_sum_stderr;
-    to->diverged = (int64_t)r->diverged;
-    return (to->config && keep_curve(&to->mean, r->mean, points, &e->arena) &&
-            keep_curve(&to->median, r->median, points, &e->arena) &&
-            keep_curve(&to->p10, r->p10, points, &e->arena) &&
-            keep_curve(&to->p90, r->p90, points, &e->arena)) ||
-           dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the curves");
-}
-
 static bool measure(struct evaluating *e, const char *name, bool tuned, dsc_model *model,
                     dsc_err *err)
 {
-    const dsc_eval_task *const task = &e->spec.task;
-    struct measured *const to = &e->row[e->rows];
-    const uint64_t began = clock_ns();
-    dsc_eval_result result;
-    bool ok;
-
-    if (!dsc_eval(&result, task, model, &e->crew, err))
-        return false;
-    *to = (struct measured) {.optimizer = name,
-                             .config = field_hyper_encode(dsc_model_hyper(model), &e->arena),
-                             .tuned = tuned};
-    to->seconds_per_step = (double)(clock_ns() - began) / 1e9 * e->crew.workers /
-                           (double)(task->steps * task->functions);
-    ok = keep(e, &result, to, err);
-    dsc_eval_clear(&result);
-    e->rows++;
-    return ok;
+    return evaluation_measure(&e->row[e->rows++], name, tuned, model, &e->spec.task, &e->crew,
+                              &e->arena, err);
 }
 
 static void tell(const struct evaluating *e, const char *verb, const char *name)

@@ -175,8 +175,8 @@ static bool read_spec(struct training *t, dsc_err *err)
 {
     struct buf *text = NULL;
     const bool ok = file_read(&text, t->config->argument, LIMIT_CONTROL_BYTES, err) &&
-                    spec_train_decode(&t->spec, (const char *)text->data, text->len, t->datasets,
-                                      &t->arena, err);
+                    spec_train_decode(&t->spec, (const char *)text->data, text->len, NULL,
+                                      t->datasets, &t->arena, err);
 
     buf_drop(text);
     return ok;

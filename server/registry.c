@@ -140,10 +140,8 @@ static bool describe(const dsc_model *model, struct buf **file, char sha256[65],
     return true;
 }
 
-/* What a version's row says of its model; *file is the caller's. */
-static bool describe_version(const char *optimizer, const dsc_model *model, const char *source,
-                             struct version_row *row, struct buf **file, dsc_arena *arena,
-                             dsc_err *err)
+bool registry_describe(const char *optimizer, const dsc_model *model, const char *source,
+                       struct version_row *row, struct buf **file, dsc_arena *arena, dsc_err *err)
 {
     char sha256[65];
 
@@ -166,7 +164,7 @@ bool registry_publish(struct registry *registry, const char *optimizer, dsc_mode
                       const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
 {
     struct buf *file = NULL;
-    const bool ok = describe_version(optimizer, model, source, row, &file, arena, err) &&
+    const bool ok = registry_describe(optimizer, model, source, row, &file, arena, err) &&
                     store_version_insert(registry->store, row, file, err);
 
     if (ok)
@@ -182,7 +180,7 @@ static bool insert_both(struct registry *registry, struct optimizer_row *row, ds
     const char *const source = row->builtin ? "builtin" : "import";
     struct version_row version;
     struct buf *file = NULL;
-    const bool ok = describe_version(row->name, model, source, &version, &file, arena, err) &&
+    const bool ok = registry_describe(row->name, model, source, &version, &file, arena, err) &&
                     store_begin(registry->store, err) &&
                     store_end(registry->store,
                               store_optimizer_insert(registry->store, row, err) &&

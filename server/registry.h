@@ -23,6 +23,12 @@ bool registry_resolve(struct registry *registry, const char *reference, struct v
 bool registry_model(struct registry *registry, int64_t version_id, dsc_model **out,
                     dsc_err *err) DSC_MUST_CHECK;
 
+/* What a version's row says of its model, and the file that is stored with it; *file is the
+ * caller's count. For those who insert it in a transaction of their own. */
+bool registry_describe(const char *optimizer, const dsc_model *model, const char *source,
+                       struct version_row *row, struct buf **file, dsc_arena *arena,
+                       dsc_err *err) DSC_MUST_CHECK;
+
 /* Store a model as a version: the first one of a hand-designed optimizer, or an import. Fills row's
  * id, number, sha256 and sizes. */
 bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,

@@ -270,9 +270,10 @@ static bool read_problem(const struct problem_choice *from, struct datasets *dat
 
 /* --- training --- */
 
-static bool read_family(dsc_train_spec *out, const struct meta_train *body, dsc_err *err)
+static bool read_family(dsc_train_spec *out, const struct meta_train *body,
+                        const dsc_family *otherwise, dsc_err *err)
 {
-    const char *const name = body->family ? body->family : dsc_family_lstm.name;
+    const char *const name = body->family ? body->family : otherwise->name;
 
     out->family = dsc_family_find(name);
     if (!out->family)
@@ -347,7 +348,8 @@ static void read_numbers(dsc_train_spec *out, const struct meta_train *body)
 }
 
 bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
-                       struct datasets *datasets, dsc_arena *arena, dsc_err *err)
+                       const dsc_family *family, struct datasets *datasets, dsc_arena *arena,
+                       dsc_err *err)
 {
     struct meta_train body;
 
@@ -357,10 +359,11 @@ bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
     out->optimizer = body.optimizer;
     out->init_from = body.init_from;
     out->teacher = body.imitation.optimizer;
+    out->alias = body.alias;
     out->has_config = body.config != NULL;
     read_numbers(&out->core, &body);
     read_horizons(&out->core, &body);
-    return read_family(&out->core, &body, err) &&
+    return read_family(&out->core, &body, family ? family : &dsc_family_lstm, err) &&
            read_problems(&out->core, &body.problems, datasets, err) &&
            read_loss(&out->core, &body.loss_weights, err);
 }

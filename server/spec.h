@@ -16,6 +16,7 @@ struct spec_train {
     const char *optimizer; /* the name that its version is for; NULL: none */
     const char *init_from; /* a reference to begin with; NULL: fresh weights */
     const char *teacher;   /* a reference to imitate; NULL: none */
+    const char *alias;     /* to point at the version; NULL: none */
     bool has_config;       /* the text had one */
     dsc_train_spec core;   /* all but phi and the teacher */
 };
@@ -30,10 +31,12 @@ struct spec_eval {
 };
 
 /* Read text[0..len); datasets that problems name are found in `datasets` and borrowed from there.
- * Failures as field_decode, with where = "problems[0].params.dimension". What
- * the core checks itself (an unroll longer than its horizon) is left to it. */
+ * Failures as field_decode, with where = "problems[0].params.dimension". What the core checks itself
+ * (an unroll longer than its horizon) is left to it. `family` is what a text that names none means;
+ * NULL: lstm. */
 bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
-                       struct datasets *datasets, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+                       const dsc_family *family, struct datasets *datasets, dsc_arena *arena,
+                       dsc_err *err) DSC_MUST_CHECK;
 bool spec_eval_decode(struct spec_eval *out, const char *text, size_t len,
                       struct datasets *datasets, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 
