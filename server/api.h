@@ -7,7 +7,8 @@
 
 extern const struct shape health_shape, info_shape, optimizer_new_shape, optimizer_shape,
     optimizer_page_shape, version_new_shape, version_shape, version_page_shape, session_new_shape,
-    session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape;
+    session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape,
+    job_new_shape, job_shape, job_page_shape, event_page_shape;
 
 handler livez_get, readyz_get, info_get, openapi_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
@@ -23,6 +24,7 @@ bool layout_read(struct call *call, const struct session_new *in, struct session
                  dsc_err *err) DSC_MUST_CHECK;
 bool layout_show(struct call *call, const struct session_row *row, struct session_body *out,
                  dsc_err *err) DSC_MUST_CHECK;
+handler job_post, job_list, job_get, job_remove, job_hold, job_release, job_abort, job_events;
 handler metrics_get;
 handler key_post, key_list, key_get, key_patch, key_remove, key_rotate;
 

@@ -127,6 +127,32 @@ static void write_service(struct metrics_text *text, struct app *app)
     write_numbers(text, number, sizeof number / sizeof *number);
 }
 
+static bool write_jobs(struct metrics_text *text, struct app *app, dsc_err *err)
+{
+    static const char name[] = "descent_jobs";
+    const struct jobs_done done = jobs_done(app->jobs);
+    int64_t counts[JOB_STATES];
+    char labels[64];
+    const struct number number[] = {
+        {"descent_job_epochs_total", "counter", "",
+         "Epochs of trainings, and optimizers of evaluations, done.", (double)done.epochs},
+        {"descent_job_work_seconds_total", "counter", "", "Time that workers had a job in hand.",
+         done.seconds},
+        {"descent_job_followers", "gauge", "", "Clients that follow events as they happen.",
+         (double)watchers_count(app->watchers)},
+    };
+
+    if (!store_job_counts(app->store, counts, err))
+        return false;
+    metrics_head(text, name, "gauge", "Jobs in the database.");
+    for (int state = 0; state < JOB_STATES; state++) {
+        snprintf(labels, sizeof labels, "state=\"%s\"", job_state_words[state]);
+        metrics_whole(text, name, labels, (uint64_t)counts[state]);
+    }
+    write_numbers(text, number, sizeof number / sizeof *number);
+    return true;
+}
+
 static void write_build(struct metrics_text *text, const struct app *app)
 {
     char labels[160];
@@ -152,5 +178,7 @@ bool metrics_get(struct call *call, const void *in, void *out, dsc_err *err)
     write_statuses(&text, call->app->metrics);
     write_bytes(&text, call->app->metrics);
     write_seconds(&text, call->app->metrics);
+    if (!write_jobs(&text, call->app, err))
+        return false;
     return text.ok || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the metrics");
 }

@@ -97,7 +97,17 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
            keyring_open(&app->keyring,
                         &(struct keyring_options) {config->data, app->store, app->control,
                                                    keys_required(config), config->api_key},
-                        err);
+                        err) &&
+           watchers_open(&app->watchers, &(struct watch_means) {app->store, app->control, false},
+                         err) &&
+           jobs_open(&app->jobs,
+                     &(struct jobs_means) {.store = app->store,
+                                           .registry = app->registry,
+                                           .watchers = app->watchers,
+                                           .kernel = app->kernel,
+                                           .workers = (int)config->jobs,
+                                           .threads = compute_threads(config)},
+                     err);
 }
 
 /* A server that asks for keys and has none could be used by nobody. The first one is shown on
@@ -122,10 +132,13 @@ static bool make_first_key(struct app *app, const struct config *config, dsc_err
     return true;
 }
 
-/* Upstream first: control hands to compute, compute to the journal. */
+/* Upstream first: jobs tell watchers, whom control serves; control hands to compute, compute to the
+ * journal. */
 static void app_close(struct app *app)
 {
+    jobs_close(app->jobs);
     pool_close(app->control);
+    watchers_close(app->watchers);
     pool_close(app->compute);
     journal_close(app->journal);
     sessions_close(app->sessions);
@@ -163,6 +176,7 @@ static void listen_until_stopped(struct app *app, struct http *http, const char 
     log_line(LOG_INFO, "signal", "stopping on signal %d", wait_for_signal(app, stop));
     atomic_store(&app->draining, true);
     http_quiesce(http);
+    jobs_halt(app->jobs);
     http_stop(http);
 }
 
@@ -209,9 +223,9 @@ static int serve(const struct config *config)
 const struct command command_serve = {
     .name = "serve",
     .summary = "answer the HTTP API",
-    .options =
-        (const char *const[]) {"listen", "data", "data-dir", "require-keys", "insecure-no-keys",
-                               "api-key", "kernel", "threads", "memory-mb", "log-level", NULL},
+    .options = (const char *const[]) {"listen", "data", "data-dir", "require-keys",
+                                      "insecure-no-keys", "api-key", "kernel", "threads", "jobs",
+                                      "memory-mb", "log-level", NULL},
     .about = "Answers the HTTP API and keeps everything in one folder. When it is ready it\n"
              "prints one line on stdout: descent: listening on http://ADDRESS:PORT\n"
              "SIGTERM and SIGINT stop it once the requests in flight are answered.\n\n"

@@ -56,8 +56,10 @@ static const struct field progress_rows[] = {
     {"eta_seconds", FIELD_REAL, PROGRESS(eta_seconds), .doc = "To the last epoch, at this pace."},
     {0},
 };
-static const struct shape progress_shape = {"train_progress", "How far a training is.",
-                                            sizeof(struct train_progress), progress_rows};
+static const struct shape progress_shape = {.name = "train_progress",
+                                            .doc = "How far a training is.",
+                                            .size = sizeof(struct train_progress),
+                                            .fields = progress_rows};
 
 enum { NO_VERSION = 1 }; /* the bit of the first row */
 
@@ -73,8 +75,10 @@ static const struct field result_rows[] = {
     {"file", FIELD_STRING, RESULT(file), .doc = "The weights file; null: none."},
     {0},
 };
-static const struct shape result_shape = {"train_result", "What came of a training.",
-                                          sizeof(struct train_result), result_rows};
+static const struct shape result_shape = {.name = "train_result",
+                                          .doc = "What came of a training.",
+                                          .size = sizeof(struct train_result),
+                                          .fields = result_rows};
 
 static void print_json(const struct shape *shape, const void *body)
 {

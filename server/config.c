@@ -31,6 +31,9 @@ const struct option config_options[] = {
             "the fastest that this processor has."},
     {"threads", OPTION_WHOLE, AT(threads), "N", "0", 0, 1024,
      .doc = "Threads that compute; 0 is one for each processor."},
+    {"jobs", OPTION_WHOLE, AT(jobs), "N", "1", 0, 64,
+     .doc = "Trainings and evaluations that run at a time, each with as many threads as updates "
+            "have, and below their priority; 0: they wait."},
     {"memory-mb", OPTION_WHOLE, AT(memory_mb), "N", "0", 0, 1 << 30,
      .doc = "MiB for the states of sessions; idle ones beyond that are put away and loaded again "
             "when needed. 0 is half of what the machine or the container has."},

@@ -58,7 +58,7 @@ struct config {
     const char *data, *data_dir, *kernel, *api_key;
     bool require_keys, insecure_no_keys;
     int log_level; /* enum log_level */
-    int64_t threads, memory_mb;
+    int64_t threads, jobs, memory_mb;
 
     const char *out; /* descent train */
     bool table;      /* descent eval */

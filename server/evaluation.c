@@ -23,16 +23,20 @@ static const struct field measured_rows[] = {
      .doc = "Of one function on one thread, its gradient included."},
     {0},
 };
-const struct shape measured_shape = {"measured", "How an optimizer did.", sizeof(struct measured),
-                                     measured_rows};
+const struct shape measured_shape = {.name = "measured",
+                                     .doc = "How an optimizer did.",
+                                     .size = sizeof(struct measured),
+                                     .fields = measured_rows};
 
 static const struct field evaluation_rows[] = {
     {"optimizers", FIELD_LIST, .offset = offsetof(struct evaluation, optimizers),
      .shape = &measured_shape, .doc = "In the order of the spec, baselines last."},
     {0},
 };
-const struct shape evaluation_shape = {"evaluation", "What came of an evaluation.",
-                                       sizeof(struct evaluation), evaluation_rows};
+const struct shape evaluation_shape = {.name = "evaluation",
+                                       .doc = "What came of an evaluation.",
+                                       .size = sizeof(struct evaluation),
+                                       .fields = evaluation_rows};
 
 /* A curve into the arena. */
 static bool keep_curve(struct field_list *to, const double *from, size_t points, dsc_arena *arena)

@@ -639,6 +639,15 @@ static bool decode_row(const struct decoder *d, const struct field *row, json_t 
     return decode_kinds[row->kind](d, row, value, &place, (char *)out + row->offset);
 }
 
+/* For whoever decodes it by one of the shapes. */
+static bool keep_text(const struct decoder *d, json_t *json, void *member)
+{
+    char *const text = dump_text(json, d->arena);
+
+    *(const char **)member = text;
+    return text ? true : fail_memory(d->err);
+}
+
 static bool decode_body(const struct decoder *d, const struct shape *shape, json_t *json,
                         const struct place *place, void *out)
 {
@@ -646,14 +655,14 @@ static bool decode_body(const struct decoder *d, const struct shape *shape, json
 
     if (!json_is_object(json))
         return fail_value(d->err, place, json, "an object");
-    if (!check_names(d, shape, json, place))
+    if (!shape->one_of && !check_names(d, shape, json, place))
         return false;
     for (const struct field *row = shape->fields; row->name; row++, bit <<= 1) {
         assert(bit != 0); /* at most 64 rows */
         if (!decode_row(d, row, json_object_get(json, row->name), place, bit, out))
             return false;
     }
-    return true;
+    return !shape->one_of || keep_text(d, json, (char *)out + shape->text);
 }
 
 /* ---- text to a tree ---- */

@@ -62,6 +62,12 @@ struct shape {
     const char *doc;
     size_t size;                /* sizeof the struct */
     const struct field *fields; /* the last row has name == NULL; at most 64 */
+
+    /* Of a body that may be one of several: their shapes, NULL-terminated; NULL for others. Rows
+     * say only what tells them apart; further members are let through, and the whole text, compact,
+     * keys sorted, is stored at `text` for whoever decodes it by the right shape. */
+    const struct shape *const *one_of;
+    size_t text; /* offset of a const char * */
 };
 
 struct field_list {

@@ -169,13 +169,20 @@ void jobs_announce(struct jobs *jobs)
 
 /* --- what a kind of job asks of its worker --- */
 
-/* Move the clock of worked_ms on. */
-static void count_time(struct work *work)
+/* Move the clock of worked_ms on, and the server's counters. */
+static void count(struct work *work)
 {
-    const uint64_t now = clock_ns();
+    struct job_progress *const now = &work->row.progress, *const then = &work->counted;
+    struct jobs_done *const done = &work->jobs->done;
+    const uint64_t ms = (clock_ns() - work->clock) / 1000000;
 
-    work->row.progress.worked_ms += (int64_t)((now - work->clock) / 1000000);
-    work->clock += (now - work->clock) / 1000000 * 1000000;
+    now->worked_ms += (int64_t)ms;
+    work->clock += ms * 1000000;
+    pthread_mutex_lock(&work->jobs->lock);
+    done->epochs += (uint64_t)(now->epoch - then->epoch);
+    done->seconds += (double)(now->worked_ms - then->worked_ms) / 1000;
+    pthread_mutex_unlock(&work->jobs->lock);
+    *then = *now;
 }
 
 bool work_is_due(const struct work *work)
@@ -202,7 +209,7 @@ bool work_save(struct work *work, const void *bytes, size_t len, const struct sh
     struct store *const store = work->jobs->means.store;
     enum job_state state = JOB_RUNNING;
 
-    count_time(work);
+    count(work);
     if (!store_begin(store, err) ||
         !store_end(store, save(work, bytes, len, measured, body, &state, err), err))
         return false;
@@ -226,30 +233,13 @@ bool work_finish(struct work *work, bool *mine, dsc_err *err)
 {
     struct store *const store = work->jobs->means.store;
 
-    count_time(work);
+    count(work);
     return store_begin(store, err) && store_end(store, finish(work, mine, err), err);
 }
 
-struct error_body {
-    struct field_seen seen;
-    const char *code, *detail;
-};
-
-static const struct field error_rows[] = {
-    {"code", FIELD_STRING, .offset = offsetof(struct error_body, code), .doc = "As in a reply."},
-    {"detail", FIELD_STRING, .offset = offsetof(struct error_body, detail), .doc = "For a person."},
-    {0},
-};
-const struct shape job_error_shape = {
-    .name = "job_error",
-    .doc = "Why a job failed.",
-    .size = sizeof(struct error_body),
-    .fields = error_rows,
-};
-
 const char *work_error(struct work *work, const char *code, const char *detail)
 {
-    const struct error_body body = {.code = code, .detail = detail};
+    const struct job_error body = {.code = code, .detail = detail};
     struct buf *const text = buf_new(256);
     const char *copy = NULL;
 
@@ -332,16 +322,11 @@ static void let_go(struct worker *worker, const dsc_err *why)
     announce(jobs);
 }
 
-static void add_done(struct worker *worker, const struct job_progress *before)
+static void drop(struct worker *worker)
 {
-    struct jobs *const jobs = worker->jobs;
-    const struct job_row *const row = &worker->work.row;
-
-    pthread_mutex_lock(&jobs->lock);
-    jobs->done.epochs += (uint64_t)(row->progress.epoch - before->epoch);
-    jobs->done.seconds += (double)(row->progress.worked_ms - before->worked_ms) / 1000;
+    pthread_mutex_lock(&worker->jobs->lock);
     worker->seq = 0;
-    pthread_mutex_unlock(&jobs->lock);
+    pthread_mutex_unlock(&worker->jobs->lock);
 }
 
 /* True when nothing more is to be done about it. */
@@ -362,16 +347,16 @@ static bool do_work(struct work *work, dsc_err *err)
 static void do_job(struct worker *worker)
 {
     struct work *const work = &worker->work;
-    const struct job_progress before = work->row.progress;
     enum job_state state;
     dsc_err err = {0};
 
+    work->counted = work->row.progress;
     work->clock = work->saved_ns = clock_ns();
     if (!store_job_state(worker->jobs->means.store, work->row.seq, &state, &err))
         let_go(worker, &err);
     else if (state == JOB_RUNNING && (!do_work(work, &err) || is_halting(worker->jobs)))
         let_go(worker, &err);
-    add_done(worker, &before);
+    drop(worker);
     watchers_wake(worker->jobs->means.watchers, work->row.seq);
 }
 

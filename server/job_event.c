@@ -59,6 +59,18 @@ const struct shape evaluation_metric_shape = {
     .fields = evaluation_rows,
 };
 
+static const struct field error_rows[] = {
+    {"code", FIELD_STRING, AT(job_error, code), .doc = "As in a reply, or \"diverged\"."},
+    {"detail", FIELD_STRING, AT(job_error, detail), .doc = "For a person."},
+    {0},
+};
+const struct shape job_error_shape = {
+    .name = "job_error",
+    .doc = "Why a job failed.",
+    .size = sizeof(struct job_error),
+    .fields = error_rows,
+};
+
 struct state_body {
     struct field_seen seen;
     int state;

@@ -16,6 +16,13 @@ struct progress_body {
 };
 extern const struct shape progress_shape;
 
+/* Why it failed: code as in a reply, or "diverged". */
+struct job_error {
+    struct field_seen seen;
+    const char *code, *detail;
+};
+extern const struct shape job_error_shape;
+
 void progress_show(const struct job_row *row, struct progress_body *out);
 
 bool event_state(struct store *store, int64_t job, enum job_state state,

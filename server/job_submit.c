@@ -130,12 +130,13 @@ static bool create_optimizer(struct training_spec *spec, const struct jobs_means
 
 /* --- what is queued --- */
 
-/* Within a transaction. */
+/* Within a transaction; *row as it is then. */
 static bool insert(const struct jobs_means *means, struct job_row *row, const int64_t *versions,
-                   size_t count, dsc_err *err)
+                   size_t count, dsc_arena *arena, dsc_err *err)
 {
     return store_job_insert(means->store, row, versions, count, err) &&
-           event_state(means->store, row->seq, JOB_QUEUED, err);
+           event_state(means->store, row->seq, JOB_QUEUED, err) &&
+           store_job_find(means->store, row->id, row, arena, err);
 }
 
 static bool submit_training(const struct jobs_means *means, struct job_row *row, dsc_arena *arena,
@@ -150,7 +151,8 @@ static bool submit_training(const struct jobs_means *means, struct job_row *row,
         ok = create_optimizer(&spec, means, arena, err);
         row->optimizer_id = ok ? spec.optimizer.id : 0;
         ok = store_end(means->store,
-                       ok && insert(means, row, &spec.first.id, spec.first.id ? 1 : 0, err), err);
+                       ok && insert(means, row, &spec.first.id, spec.first.id ? 1 : 0, arena, err),
+                       err);
     }
     training_spec_clear(&spec);
     return ok;
@@ -205,23 +207,24 @@ static bool submit_evaluation(const struct jobs_means *means, struct job_row *ro
             return false;
     row->progress.epochs = (int64_t)(spec.optimizers.count + spec.baselines.count);
     return store_begin(means->store, err) &&
-           store_end(means->store, insert(means, row, versions, spec.optimizers.count, err), err);
+           store_end(means->store, insert(means, row, versions, spec.optimizers.count, arena, err),
+                     err);
 }
 
 bool job_submit(struct jobs *jobs, enum job_type type, const char *spec, size_t len,
                 struct job_row *out, dsc_arena *arena, dsc_err *err)
 {
     const struct jobs_means *const means = jobs_means(jobs);
-    struct job_row row = {.id = make_id(arena),
-                          .type = type,
-                          .spec = dsc_arena_text(arena, spec, len),
-                          .progress = {.loss = NAN, .validation = NAN}};
 
-    if (!row.id || !row.spec)
+    *out = (struct job_row) {.id = make_id(arena),
+                             .type = type,
+                             .spec = dsc_arena_text(arena, spec, len),
+                             .progress = {.loss = NAN, .validation = NAN}};
+    if (!out->id || !out->spec)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the job");
-    if (!(type == JOB_META_TRAIN ? submit_training(means, &row, arena, err)
-                                 : submit_evaluation(means, &row, arena, err)))
+    if (!(type == JOB_META_TRAIN ? submit_training(means, out, arena, err)
+                                 : submit_evaluation(means, out, arena, err)))
         return false;
     jobs_announce(jobs);
-    return store_job_find(means->store, row.id, out, arena, err);
+    return true;
 }

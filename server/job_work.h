@@ -35,8 +35,9 @@ struct work {
     dsc_arena arena;    /* for as long as the job is here */
     dsc_crew crew;      /* does nothing any more once stop is set */
     atomic_bool stop;
-    uint64_t clock;    /* ns up to which worked_ms counts */
-    uint64_t saved_ns; /* when it was last saved */
+    struct job_progress counted; /* in jobs_done */
+    uint64_t clock;              /* ns up to which worked_ms counts */
+    uint64_t saved_ns;           /* when it was last saved */
 };
 
 /* Each returns true when the job needs nothing more from this worker: it is settled, or was let go

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 static const char *const types[] = {
+    [MEDIA_EVENTS] = "text/event-stream",
     [MEDIA_JSON] = "application/json",
     [MEDIA_MERGE] = "application/merge-patch+json",
     [MEDIA_WEIGHTS] = "application/x-safetensors",

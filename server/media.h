@@ -10,6 +10,7 @@
 
 /* In the order of preference where a client has none. */
 enum media {
+    MEDIA_EVENTS, /* server-sent */
     MEDIA_JSON,
     MEDIA_MERGE, /* RFC 7396 */
     MEDIA_WEIGHTS,

@@ -208,6 +208,15 @@ static json_t *schema_of(const struct field *row)
                 "description", text(row->doc));
 }
 
+static json_t *branches_of(const struct shape *const *one_of)
+{
+    json_t *list = json_array();
+
+    for (; *one_of; one_of++)
+        list = push(list, reference("schemas", (*one_of)->name));
+    return list;
+}
+
 static json_t *object_of(const struct shape *shape, bool closed)
 {
     json_t *properties = json_object(), *required = json_array(), *schema;
@@ -222,6 +231,8 @@ static json_t *object_of(const struct shape *shape, bool closed)
         schema = with(schema, "required", required);
     else
         json_decref(required);
+    if (shape->one_of)
+        return with(schema, "oneOf", branches_of(shape->one_of));
     return closed ? with(schema, "additionalProperties", json_false()) : schema;
 }
 
@@ -233,6 +244,8 @@ static json_t *add_shape(json_t *schemas, const struct shape *shape, bool closed
     schemas = with(schemas, shape->name, object_of(shape, closed));
     for (const struct field *row = shape->fields; row->name; row++)
         schemas = add_shape(schemas, row->shape, closed);
+    for (const struct shape *const *one = shape->one_of; one && *one; one++)
+        schemas = add_shape(schemas, *one, closed);
     return schemas;
 }
 

@@ -13,10 +13,7 @@
 #include <time.h>
 
 static const struct route *const tables[] = {
-    service_routes,
-    optimizer_routes,
-    session_routes,
-    key_routes,
+    service_routes, optimizer_routes, session_routes, job_routes, key_routes,
 };
 
 enum { TABLES = sizeof tables / sizeof *tables };
@@ -334,7 +331,8 @@ static bool call_serve(struct call *call, dsc_err *err)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
     if (call->reply.status == 0)
         call->reply.status = route->status;
-    return route->serve(call, in, out, err) && (!out || call_json(call, route->out, out, err));
+    return route->serve(call, in, out, err) &&
+           (!out || call->reply.stream || call_json(call, route->out, out, err));
 }
 
 static void call_run(struct task *task, float *work)

@@ -8,6 +8,7 @@
 
 #include "field.h"
 #include "http.h"
+#include "job.h"
 #include "key.h"
 #include "media.h"
 #include "metrics.h"
@@ -26,6 +27,8 @@ struct app {
     struct sessions *sessions;
     struct pool *compute, *control;
     struct keyring *keyring;
+    struct watchers *watchers;
+    struct jobs *jobs;
     struct metrics *metrics;
     struct probe *probe; /* NULL outside the crash test */
     struct buf *openapi; /* the document, made at the start */
@@ -100,7 +103,8 @@ struct route {
 };
 
 /* The tables, each up to a row without a method. */
-extern const struct route service_routes[], optimizer_routes[], session_routes[], key_routes[];
+extern const struct route service_routes[], optimizer_routes[], session_routes[], job_routes[],
+    key_routes[];
 
 /* All of them in one row, numbered from 0; NULL behind the last. */
 const struct route *route_at(size_t number);

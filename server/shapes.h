@@ -3,6 +3,7 @@
 #define SHAPES_H
 
 #include "field.h"
+#include "job_event.h"
 
 #define STEP_MAX 9007199254740991.0 /* 2^53 - 1: exact in every client's numbers */
 
@@ -120,6 +121,27 @@ struct key_body {
     struct field_seen seen;
     const char *id, *name, *prefix, *created_at, *rotated_at, *expires_at, *last_used_at, *key;
     uint64_t scopes;
+};
+
+struct job_new { /* one of the specs in spec.h */
+    struct field_seen seen;
+    int type;
+    const char *text;
+};
+
+struct job_body {
+    struct field_seen seen;
+    const char *id, *spec, *result, *created_at, *started_at, *finished_at;
+    int type, state;
+    struct progress_body progress;
+    struct job_error error;
+};
+
+struct event_body {
+    struct field_seen seen;
+    const char *data, *at;
+    int64_t id;
+    int event;
 };
 
 extern const struct shape update_in_shape, update_out_shape, problem_shape, refused_shape;

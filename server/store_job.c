@@ -147,18 +147,23 @@ bool store_job_find(struct store *store, const char *id, struct job_row *out, ds
 }
 
 bool store_job_list(struct store *store, int64_t after, size_t max, struct job_row **out,
-                    size_t *count, dsc_arena *arena, dsc_err *err)
+                    size_t *count, bool *more, dsc_arena *arena, dsc_err *err)
 {
     struct query query = query_begin(
         store, "SELECT " JOB_COLUMNS_SHORT " FROM job WHERE seq > ? ORDER BY seq LIMIT ?", arena);
     const size_t before = arena->used;
 
     *count = 0;
+    *more = false;
     *out = dsc_arena_take(arena, max, sizeof **out);
     query_bind_int(&query, after);
-    query_bind_int(&query, (int64_t)max);
-    while (*out && arena->used - before < PAGE_BYTES && query_row(&query))
+    query_bind_int(&query, (int64_t)max + 1);
+    while (*out && query_row(&query)) {
+        *more = *count == max || arena->used - before > PAGE_BYTES;
+        if (*more)
+            break;
         read_job(&query, &(*out)[(*count)++]);
+    }
     return query_end(&query, err) &&
            (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
 }

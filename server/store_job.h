@@ -53,10 +53,10 @@ bool store_job_insert(struct store *store, struct job_row *row, const int64_t *v
                       size_t count, dsc_err *err) DSC_MUST_CHECK;
 bool store_job_find(struct store *store, const char *id, struct job_row *out, dsc_arena *arena,
                     dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
-/* Those after seq `after`, ascending; *count rows, from the arena: fewer than there are when their
- * texts are long. A long result is left out: "". */
+/* Those after seq `after`, ascending; *count rows, from the arena: fewer than `max` when their
+ * texts are long. *more: there are others behind them. A long result is left out: "". */
 bool store_job_list(struct store *store, int64_t after, size_t max, struct job_row **out,
-                    size_t *count, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+                    size_t *count, bool *more, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 /* The versions of an unfinished job, in the spec's order: the one at `position`, 0 when it has
  * none there. */
 bool store_job_version(struct store *store, int64_t seq, size_t position, int64_t *version,

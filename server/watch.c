@@ -99,15 +99,15 @@ static void settle(struct watcher *watcher, bool more)
     struct watchers *const all = watcher->all;
 
     pthread_mutex_lock(&all->lock);
-    const bool again = watcher->again || more;
+    const bool again = (watcher->again || more) && !watcher->gone;
     watcher->again = false;
     if (watcher->gone)
         leave(watcher);
-    else if (again)
-        pool_follow(all->means.pool, &watcher->task);
     else
-        watcher->busy = false;
+        watcher->busy = again;
     pthread_mutex_unlock(&all->lock);
+    if (again)
+        pool_follow(all->means.pool, &watcher->task);
 }
 
 static void take_turn(struct task *task, float *work)
@@ -127,14 +127,15 @@ static void take_turn(struct task *task, float *work)
     settle(watcher, more);
 }
 
-/* Under the lock. At most LIMIT_WATCHERS tasks wait because of this. */
-static void wake(struct watcher *watcher)
+/* Under the lock. True when the caller is to submit it, having given the lock back: a watcher that
+ * is busy stays. At most LIMIT_WATCHERS tasks wait because of this. */
+static bool wake(struct watcher *watcher)
 {
     watcher->again = watcher->busy;
     if (watcher->busy)
-        return;
+        return false;
     watcher->busy = true;
-    pool_follow(watcher->all->means.pool, &watcher->task);
+    return true;
 }
 
 /* --- what its stream says --- */
@@ -144,8 +145,10 @@ static void on_room(void *watcher_)
     struct watcher *const watcher = watcher_;
 
     pthread_mutex_lock(&watcher->all->lock);
-    wake(watcher);
+    const bool idle = wake(watcher);
     pthread_mutex_unlock(&watcher->all->lock);
+    if (idle)
+        pool_follow(watcher->all->means.pool, &watcher->task);
 }
 
 static void on_gone(void *watcher_)
@@ -172,10 +175,12 @@ static bool enter(struct watchers *all, struct watcher *watcher)
         if (all->first)
             all->first->previous = watcher;
         all->first = watcher;
-        wake(watcher);
+        (void)wake(watcher);
         pthread_cond_signal(&all->changed);
     }
     pthread_mutex_unlock(&all->lock);
+    if (room)
+        pool_follow(all->means.pool, &watcher->task);
     return room;
 }
 
@@ -199,7 +204,8 @@ bool watch_job(struct watchers *watchers, int64_t job, int64_t after, struct str
     *out = stream_hold(stream); /* before it can end */
     if (enter(watchers, watcher))
         return true;
-    stream_drop(*out);
+    *out = NULL;
+    stream_drop(stream);
     stream_drop(stream);
     free(watcher);
     return dsc_fail(err, FAULT_OVERLOADED, "", "%d clients follow events, as many as may",
@@ -208,11 +214,16 @@ bool watch_job(struct watchers *watchers, int64_t job, int64_t after, struct str
 
 void watchers_wake(struct watchers *watchers, int64_t job)
 {
+    struct watcher *idle[LIMIT_WATCHERS];
+    size_t count = 0;
+
     pthread_mutex_lock(&watchers->lock);
     for (struct watcher *watcher = watchers->first; watcher; watcher = watcher->next)
-        if (watcher->job == job)
-            wake(watcher);
+        if (watcher->job == job && wake(watcher))
+            idle[count++] = watcher;
     pthread_mutex_unlock(&watchers->lock);
+    for (size_t i = 0; i < count; i++)
+        pool_follow(watchers->means.pool, &idle[i]->task);
 }
 
 void watchers_tick(struct watchers *watchers, uint64_t now)

@@ -57,7 +57,10 @@ void __wrap_http_reply(struct request *request, struct reply *reply)
 
     assert(sent->reply.status == 0 && reply->status != 0); /* exactly once */
     sent->reply = *reply;
+    sent->reply.stream = NULL; /* nobody is there to read it */
     reply->body = NULL;
+    stream_lose(reply->stream);
+    reply->stream = NULL;
     sem_post(&sent->answered);
 }
 
@@ -164,7 +167,15 @@ bool direct_open(struct direct *direct, dsc_err *err)
                          err) &&
            metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            keyring_open(&app->keyring,
-                        &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err);
+                        &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err) &&
+           watchers_open(&app->watchers,
+                         &(struct watch_means) {app->store, app->control, .silent = true}, err) &&
+           jobs_open(&app->jobs,
+                     &(struct jobs_means) {.store = app->store,
+                                           .registry = app->registry,
+                                           .watchers = app->watchers,
+                                           .kernel = app->kernel},
+                     err);
 }
 
 void direct_close(struct direct *direct)
@@ -173,6 +184,8 @@ void direct_close(struct direct *direct)
                                         "bulk.db",    "bulk.db-wal",    "bulk.db-shm"};
     char path[128];
 
+    jobs_close(direct->app.jobs);
+    watchers_close(direct->app.watchers);
     journal_close(direct->app.journal);
     sessions_close(direct->app.sessions);
     registry_close(direct->app.registry);

@@ -800,6 +800,53 @@ static void labels_merge(void **state)
 
 #define WITH_ARENA(test) cmocka_unit_test_setup_teardown(test, arena_setup, arena_teardown)
 
+/* ---- a body that is one of several ---- */
+
+struct either {
+    struct field_seen seen;
+    int mode;
+    const char *text;
+};
+
+static const struct shape *const branches[] = {&point_shape, &tensor_shape, NULL};
+
+static const struct field either_fields[] = {
+    {.name = "mode",
+     .kind = FIELD_WORD,
+     .offset = offsetof(struct either, mode),
+     .flags = FIELD_REQUIRED,
+     .words = modes},
+    {.name = NULL},
+};
+static const struct shape either_shape = {.name = "Either",
+                                          .size = sizeof(struct either),
+                                          .fields = either_fields,
+                                          .one_of = branches,
+                                          .text = offsetof(struct either, text)};
+
+/* Its own row is checked; the others are for whoever decodes the text that is kept. */
+static void one_of_several(void **state)
+{
+    static const char text[] = " {\"x\": 0.10, \"mode\": \"memory\", \"b\": [1, {}]}";
+    static const char again[] = "{\"x\":1,\"x\":2,\"mode\":\"memory\"}";
+    struct either out;
+    dsc_arena arena;
+    dsc_err err = {0};
+
+    (void)state;
+    dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+    assert_true(field_decode(&either_shape, text, strlen(text), &out, &arena, NULL));
+    assert_int_equal(out.mode, 2);
+    assert_string_equal(out.text, "{\"b\":[1,{}],\"mode\":\"memory\",\"x\":0.1}");
+    assert_false(field_decode(&either_shape, "{\"x\":1}", 7, &out, &arena, &err));
+    assert_int_equal(err.code, FAULT_MISSING_FIELD);
+    assert_string_equal(err.where, "mode");
+    err = (dsc_err) {0};
+    assert_false(field_decode(&either_shape, again, strlen(again), &out, &arena, &err));
+    assert_int_equal(err.code, FAULT_DUPLICATE_KEY);
+    dsc_arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -820,6 +867,7 @@ int main(void)
         WITH_ARENA(parameters_are_set),
         cmocka_unit_test(wrong_parameters_are_named),
         cmocka_unit_test(a_full_arena_gives_no_parameters),
+        cmocka_unit_test(one_of_several),
         WITH_ARENA(what_nobody_said_is_initial),
         WITH_ARENA(texts_and_choices),
         WITH_ARENA(labels_merge),

@@ -35,7 +35,7 @@ static int teardown(void **state)
 static bool train(const char *text, struct spec_train *out, dsc_arena *arena, dsc_err *err)
 {
     *err = (dsc_err) {.code = DSC_OK};
-    return spec_train_decode(out, text, strlen(text), datasets, arena, err);
+    return spec_train_decode(out, text, strlen(text), NULL, datasets, arena, err);
 }
 
 static void test_train_defaults(void **state)

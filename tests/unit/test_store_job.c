@@ -303,6 +303,7 @@ static void test_list_and_counts(void **state)
     struct job_row *rows;
     int64_t counts[JOB_STATES];
     size_t count;
+    bool more;
     char id[16];
 
     for (int i = 0; i < 5; i++) {
@@ -312,17 +313,60 @@ static void test_list_and_counts(void **state)
     const struct job_row first = claim(room);
     assert_true(move(room, &first, 1u << JOB_RUNNING, JOB_PAUSED));
     claim(room);
-    assert_true(store_job_list(room->store, 0, 3, &rows, &count, &room->arena, NULL));
+    assert_true(store_job_list(room->store, 0, 3, &rows, &count, &more, &room->arena, NULL));
     assert_int_equal(count, 3);
+    assert_true(more);
     assert_string_equal(rows[2].id, "job_2");
-    assert_true(store_job_list(room->store, rows[2].seq, 3, &rows, &count, &room->arena, NULL));
-    assert_int_equal(count, 2);
-    assert_string_equal(rows[1].id, "job_4");
+    assert_true(
+        store_job_list(room->store, rows[1].seq, 3, &rows, &count, &more, &room->arena, NULL));
+    assert_int_equal(count, 3);
+    assert_false(more);
+    assert_string_equal(rows[2].id, "job_4");
     assert_true(store_job_counts(room->store, counts, NULL));
     assert_int_equal(counts[JOB_QUEUED], 3);
     assert_int_equal(counts[JOB_RUNNING], 1);
     assert_int_equal(counts[JOB_PAUSED], 1);
     assert_int_equal(counts[JOB_SUCCEEDED], 0);
+}
+
+/* Long specs end a page early; long results are for those who ask for the job. */
+static void test_long_texts(void **state)
+{
+    enum { LONG = 1 << 20, JOBS = 9 };
+    struct room *const room = *state;
+    char *const text = malloc(LONG + 1);
+    struct job_row *rows, row;
+    size_t count, seen = 0;
+    bool more = true, mine;
+    char id[16];
+
+    assert_non_null(text);
+    memset(text, 'x', LONG);
+    text[LONG] = '\0';
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(id, sizeof id, "job_%d", i);
+        row = new_job(id);
+        row.spec = text;
+        assert_true(store_job_insert(room->store, &row, NULL, 0, NULL));
+    }
+    for (int64_t after = 0; more; seen += count) {
+        dsc_arena arena;
+        dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+        assert_true(store_job_list(room->store, after, 100, &rows, &count, &more, &arena, NULL));
+        assert_true(count > 0 && count < JOBS);
+        after = rows[count - 1].seq;
+        dsc_arena_release(&arena);
+    }
+    assert_int_equal(seen, JOBS);
+
+    row = claim(room);
+    row.state = JOB_SUCCEEDED;
+    row.result = text;
+    assert_true(store_job_finish(room->store, &row, &mine, NULL));
+    assert_true(store_job_list(room->store, 0, 1, &rows, &count, &more, &room->arena, NULL));
+    assert_string_equal(rows[0].result, "");
+    assert_int_equal(strlen(find(room, rows[0].id).result), LONG);
+    free(text);
 }
 
 static void test_as_many_as_may_be(void **state)
@@ -460,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delete, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_list_and_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_long_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_as_many_as_may_be, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_versions_in_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_optimizer_in_use, set_up, tear_down),

@@ -5,7 +5,7 @@
 #include "server/http.h"
 #include "server/limits.h"
 #include "server/watch.h"
-#include "tests/support/wire.h"
+#include "tests/support/follower.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,70 +107,18 @@ static void end_job(struct room *room)
 
 /* --- a client --- */
 
-/* The text of a chunked body, taken apart as it comes. */
-struct follower {
-    struct wire wire;
-    size_t left; /* of the chunk */
-};
-
-static char read_byte(int fd)
-{
-    char c;
-
-    assert_int_equal(recv(fd, &c, 1, 0), 1);
-    return c;
-}
-
-static void read_raw_line(int fd, char *line, size_t size)
-{
-    size_t len = 0;
-
-    for (char c = read_byte(fd); c != '\n'; c = read_byte(fd)) {
-        assert_true(len + 1 < size);
-        line[len++] = c;
-    }
-    assert_true(len > 0 && line[len - 1] == '\r');
-    line[len - 1] = '\0';
-}
-
 static void follow(struct room *room, struct follower *follower, int after, enum wire_room width)
 {
-    char text[128], line[512];
-    const int len = snprintf(text, sizeof text, "GET /%d HTTP/1.1\r\nHost: test\r\n\r\n", after);
+    char path[32];
 
-    follower->left = 0;
-    assert_true(wire_open(&follower->wire, http_port(room->http), width));
-    assert_true(wire_send(&follower->wire, text, (size_t)len));
-    read_raw_line(follower->wire.fd, line, sizeof line);
-    assert_string_equal(line, "HTTP/1.1 200 OK");
-    while (line[0])
-        read_raw_line(follower->wire.fd, line, sizeof line);
-}
-
-/* The next byte of the body; 0 at its end. */
-static char next(struct follower *follower)
-{
-    const int fd = follower->wire.fd;
-    char line[32];
-
-    if (follower->left == 0) {
-        read_raw_line(fd, line, sizeof line);
-        follower->left = strtoul(line, NULL, 16);
-        if (follower->left == 0)
-            return 0;
-    }
-    const char c = read_byte(fd);
-    if (--follower->left == 0) {
-        read_raw_line(fd, line, sizeof line);
-        assert_string_equal(line, "");
-    }
-    return c;
+    snprintf(path, sizeof path, "/%d", after);
+    follower_open(follower, http_port(room->http), path, "", width);
 }
 
 static void expect(struct follower *follower, const char *text)
 {
     for (const char *at = text; *at; at++) {
-        const char c = next(follower);
+        const char c = follower_byte(follower);
         if (c != *at)
             fail_msg("\"%c\" came where \"%.40s\" was due", c, at);
     }
@@ -179,8 +126,8 @@ static void expect(struct follower *follower, const char *text)
 
 static void expect_end(struct follower *follower)
 {
-    assert_int_equal(next(follower), 0);
-    wire_close(&follower->wire);
+    assert_int_equal(follower_byte(follower), 0);
+    follower_close(follower);
 }
 
 /* --- tests --- */
@@ -293,7 +240,7 @@ static void test_client_leaves(void **state)
 
     follow(room, &follower, 0, WIRE_WIDE);
     assert_int_equal(watchers_count(room->watchers), 1);
-    wire_close(&follower.wire);
+    follower_close(&follower);
     while (watchers_count(room->watchers) > 0) {
         now += (LIMIT_WATCH_SECONDS + 1) * UINT64_C(1000000000);
         watchers_tick(room->watchers, now);
@@ -325,6 +272,7 @@ static void test_as_many_as_may(void **state)
         assert_true(watch_job(room->watchers, room->job.seq, 0, &streams[i], NULL));
     assert_false(watch_job(room->watchers, room->job.seq, 0, &more, &err));
     assert_int_equal(err.code, FAULT_OVERLOADED);
+    assert_null(more);
     for (int i = 0; i < LIMIT_WATCHERS; i++)
         stream_lose(streams[i]);
 }
