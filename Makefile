@@ -160,7 +160,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdes
 # What tests/support/direct.c stands in for.
 DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads pool_waiting)
 $(BUILD)/tests/fuzz/fuzz_api $(BUILD)/tests/http/test_storage: LDFLAGS += $(DIRECT_WRAP)
-$(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o
+$(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o $(BUILD)/tests/support/disk.o
 
 # The last one asks whether every declared reply was seen; a program that speaks no HTTP leaves an empty record.
 run-tests:
@@ -176,7 +176,7 @@ sanitize: deps-test ## every test under AddressSanitizer and UndefinedBehaviorSa
 
 # Only what has threads, and fewer kills. The libraries are not instrumented, but their locks and atomics are seen well
 # enough that nothing has to be suppressed. A child server's reports go to files, since its stderr goes nowhere.
-TSAN_UNIT := buf pool log http groups peers session registry store store_journal
+TSAN_UNIT := buf pool log http groups peers session registry store store_journal stream watch job
 TSAN_TESTS := $(wildcard $(TSAN_UNIT:%=tests/unit/test_%.c))
 .PHONY: tsan
 tsan: deps-test ## the tests that have threads under ThreadSanitizer

@@ -98,6 +98,9 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
                         &(struct keyring_options) {config->data, app->store, app->control,
                                                    keys_required(config), config->api_key},
                         err) &&
+           datasets_open(&app->datasets,
+                         &(struct datasets_means) {config->data, config->data_dir, app->store},
+                         err) &&
            watchers_open(&app->watchers, &(struct watch_means) {app->store, app->control, false},
                          err) &&
            jobs_open(&app->jobs,
@@ -144,6 +147,7 @@ static void app_close(struct app *app)
     sessions_close(app->sessions);
     registry_close(app->registry);
     keyring_close(app->keyring);
+    datasets_close(app->datasets);
     store_close(app->store);
     probe_close(app->probe);
     metrics_close(app->metrics);
@@ -210,7 +214,12 @@ static int serve(const struct config *config)
         !make_first_key(&app, config, &err) ||
         !http_start(&http,
                     &(struct http_options) {config->listen.host, config->listen.port, app.probe},
-                    &(struct http_calls) {route_begin, route_serve, route_done, &app}, &err))
+                    &(struct http_calls) {.begin = route_begin,
+                                          .serve = route_serve,
+                                          .piece = route_piece,
+                                          .done = route_done,
+                                          .app = &app},
+                    &err))
         status = command_failed(&err);
     else
         listen_until_stopped(&app, http, config->listen.host, &stop);

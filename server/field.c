@@ -520,6 +520,16 @@ static bool decode_json(const struct decoder *d, const struct field *row, json_t
     return text ? true : fail_memory(d->err);
 }
 
+static bool decode_any(const struct decoder *d, const struct field *row, json_t *json,
+                       const struct place *place, void *member)
+{
+    char *const text = dump_text(json, d->arena);
+
+    (void)row, (void)place;
+    *(const char **)member = text;
+    return text ? true : fail_memory(d->err);
+}
+
 static bool decode_labels(const struct decoder *d, const struct field *row, json_t *json,
                           const struct place *place, void *member)
 {
@@ -551,21 +561,14 @@ static bool decode_vector(const struct decoder *d, const struct field *row, json
 }
 
 static decode_kind *const decode_kinds[] = {
-    [FIELD_BOOL] = decode_bool,
-    [FIELD_INT] = decode_int,
-    [FIELD_REAL] = decode_real,
-    [FIELD_STRING] = decode_string,
-    [FIELD_WORD] = decode_word,
-    [FIELD_WORDS] = decode_words,
-    [FIELD_OBJECT] = decode_object,
-    [FIELD_LIST] = decode_list,
-    [FIELD_INTS] = decode_ints,
-    [FIELD_REALS] = decode_reals,
-    [FIELD_LABELS] = decode_labels,
-    [FIELD_JSON] = decode_json,
-    [FIELD_VECTOR] = decode_vector,
-    [FIELD_STRINGS] = decode_strings,
-    [FIELD_WORD_OR_REALS] = decode_word_or_reals,
+    [FIELD_BOOL] = decode_bool,       [FIELD_INT] = decode_int,
+    [FIELD_REAL] = decode_real,       [FIELD_STRING] = decode_string,
+    [FIELD_WORD] = decode_word,       [FIELD_WORDS] = decode_words,
+    [FIELD_OBJECT] = decode_object,   [FIELD_LIST] = decode_list,
+    [FIELD_INTS] = decode_ints,       [FIELD_REALS] = decode_reals,
+    [FIELD_LABELS] = decode_labels,   [FIELD_JSON] = decode_json,
+    [FIELD_ANY] = decode_any,         [FIELD_VECTOR] = decode_vector,
+    [FIELD_STRINGS] = decode_strings, [FIELD_WORD_OR_REALS] = decode_word_or_reals,
 };
 
 /* ---- a whole body ---- */

@@ -37,6 +37,7 @@ enum field_kind {
     FIELD_LABELS, /* const char *: JSON text of an object of strings, bounded by limits.h, keys
                      sorted; a null value is allowed only where FIELD_MERGE is set               */
     FIELD_JSON,   /* const char *: JSON text of any object, compact, keys sorted                 */
+    FIELD_ANY,    /* const char *: the same of any value                                         */
     FIELD_VECTOR, /* nothing in the struct: an array that vector.c takes and gives; described only
                    */
 };

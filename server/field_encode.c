@@ -132,13 +132,21 @@ static bool encode_word_or_reals(const struct field *row, const void *member, st
 }
 
 static encode_kind *const encode_kinds[] = {
-    [FIELD_BOOL] = encode_bool,     [FIELD_INT] = encode_int,
-    [FIELD_REAL] = encode_real,     [FIELD_STRING] = encode_string,
-    [FIELD_WORD] = encode_word,     [FIELD_WORDS] = encode_words,
-    [FIELD_OBJECT] = encode_object, [FIELD_LIST] = encode_list,
-    [FIELD_INTS] = encode_list,     [FIELD_REALS] = encode_list,
-    [FIELD_LABELS] = encode_ready,  [FIELD_JSON] = encode_ready,
-    [FIELD_STRINGS] = encode_list,  [FIELD_WORD_OR_REALS] = encode_word_or_reals,
+    [FIELD_BOOL] = encode_bool,
+    [FIELD_INT] = encode_int,
+    [FIELD_REAL] = encode_real,
+    [FIELD_STRING] = encode_string,
+    [FIELD_WORD] = encode_word,
+    [FIELD_WORDS] = encode_words,
+    [FIELD_OBJECT] = encode_object,
+    [FIELD_LIST] = encode_list,
+    [FIELD_INTS] = encode_list,
+    [FIELD_REALS] = encode_list,
+    [FIELD_LABELS] = encode_ready,
+    [FIELD_JSON] = encode_ready,
+    [FIELD_ANY] = encode_ready,
+    [FIELD_STRINGS] = encode_list,
+    [FIELD_WORD_OR_REALS] = encode_word_or_reals,
 };
 
 static bool is_written(const struct field *row, const struct field_seen *seen, uint64_t bit)

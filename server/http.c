@@ -1,10 +1,11 @@
 /* http.c -- libmicrohttpd behind two up-calls: the one file that includes its header
  *
- * A request's states, all on the network thread except the last step, which http_reply may do on
- * any thread:
+ * A request's states, all on the network thread except what the application does on any thread:
+ * PIECE -> BODY (http_more), and the step to ANSWERED (http_reply).
  *
  *     HEADERS   the first call: fill the struct, ask `begin`
- *     BODY      bytes come into one buffer of the announced length
+ *     BODY      bytes come into one buffer, of the announced length or of a piece
+ *     PIECE     suspended; the application has a piece of the body
  *     SERVING   `serve` runs; what it answers on the spot goes out without another thread's help
  *     WAITING   not answered yet: suspended; the application has it
  *     ANSWERED  the reply is stored; it is queued by `serve`'s caller or the next call of the
@@ -34,11 +35,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum state { HEADERS, BODY, SERVING, WAITING, ANSWERED };
+enum state { HEADERS, BODY, PIECE, SERVING, WAITING, ANSWERED };
 
 static const enum probe_phase phase[] = {
-    [HEADERS] = PROBE_NONE,    [BODY] = PROBE_RECEIVE,   [SERVING] = PROBE_COMPUTE,
-    [WAITING] = PROBE_COMPUTE, [ANSWERED] = PROBE_REPLY,
+    [HEADERS] = PROBE_NONE,    [BODY] = PROBE_RECEIVE,    [PIECE] = PROBE_RECEIVE,
+    [SERVING] = PROBE_COMPUTE, [WAITING] = PROBE_COMPUTE, [ANSWERED] = PROBE_REPLY,
 };
 
 struct exchange {
@@ -49,7 +50,8 @@ struct exchange {
     struct reply reply;
     char *path; /* raw, without the query */
     struct peer *peer;
-    bool linger; /* answered while its body still comes */
+    uint64_t received; /* bytes of the body */
+    bool linger;       /* answered while its body still comes */
 };
 
 struct http {
@@ -165,10 +167,22 @@ static enum MHD_Result queue_reply(struct exchange *exchange)
     return queued;
 }
 
+static struct exchange *exchange_of(struct request *request)
+{
+    return (struct exchange *)(void *)request; /* its first member */
+}
+
+/* Under the lock. */
+static void end_waiting(struct http *http)
+{
+    if (--http->waiting == 0)
+        pthread_cond_signal(&http->idle);
+}
+
 void http_reply(struct request *request, struct reply *reply)
 {
-    struct exchange *exchange = (struct exchange *)(void *)request; /* its first member */
-    struct http *http = exchange->http;
+    struct exchange *const exchange = exchange_of(request);
+    struct http *const http = exchange->http;
 
     allow_body(exchange->peer, reply->body ? reply->body->len : 0);
     pthread_mutex_lock(&http->lock);
@@ -177,10 +191,24 @@ void http_reply(struct request *request, struct reply *reply)
     reply->body = NULL;
     reply->stream = NULL;
     enter(exchange, ANSWERED);
-    if (was == WAITING)
+    if (was == WAITING || was == PIECE)
         MHD_resume_connection(exchange->connection);
-    if (was >= SERVING && --http->waiting == 0)
-        pthread_cond_signal(&http->idle);
+    if (was >= PIECE)
+        end_waiting(http);
+    pthread_mutex_unlock(&http->lock);
+}
+
+void http_more(struct request *request)
+{
+    struct exchange *const exchange = exchange_of(request);
+    struct http *const http = exchange->http;
+
+    allow_body(exchange->peer, request->content_length - exchange->received);
+    pthread_mutex_lock(&http->lock);
+    request->body->len = 0;
+    enter(exchange, BODY);
+    MHD_resume_connection(exchange->connection);
+    end_waiting(http);
     pthread_mutex_unlock(&http->lock);
 }
 
@@ -249,7 +277,7 @@ static enum MHD_Result count_lengths(void *count, enum MHD_ValueKind kind, const
  * refuse. */
 static void read_length(struct request *request)
 {
-    struct exchange *exchange = (struct exchange *)(void *)request;
+    struct exchange *exchange = exchange_of(request);
     const char *text = http_header(request, "Content-Length");
     int count = 0;
 
@@ -293,21 +321,6 @@ static enum MHD_Result on_headers(struct exchange *exchange, const char *method)
     return answer_early(exchange);
 }
 
-static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, size_t *len)
-{
-    struct request *request = &exchange->request;
-
-    if (!request->body && !(request->body = buf_new((size_t)request->content_length + 1)))
-        return MHD_NO; /* no memory for what was announced: the connection ends */
-    if (*len > request->content_length - request->body->len)
-        return MHD_NO;
-    memcpy(request->body->data + request->body->len, bytes, *len);
-    request->body->len += *len;
-    request->body->data[request->body->len] = '\0';
-    *len = 0;
-    return MHD_YES;
-}
-
 /* False once the daemon is about to be stopped, which no connection may be suspended for. */
 static bool begin_waiting(struct http *http)
 {
@@ -331,9 +344,51 @@ static bool suspend(struct exchange *exchange)
     return waits;
 }
 
+/* Let the application have what came, until it asks for more. */
+static enum MHD_Result hand_over(struct exchange *exchange)
+{
+    struct http *const http = exchange->http;
+
+    if (!begin_waiting(http))
+        return MHD_NO;
+    enter(exchange, PIECE);
+    peer_deadline(exchange->peer, 0); /* it is ours to be quick now */
+    MHD_suspend_connection(exchange->connection);
+    http->calls.piece(http->calls.app, &exchange->request);
+    return MHD_YES;
+}
+
+/* Bytes that fit into the body's buffer, without the NUL behind them. */
+static size_t body_room(const struct request *request)
+{
+    const bool pieces = request->in_pieces && request->content_length > LIMIT_PIECE_BYTES;
+
+    return pieces ? LIMIT_PIECE_BYTES : (size_t)request->content_length;
+}
+
+static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, size_t *len)
+{
+    struct request *const request = &exchange->request;
+    const size_t room = body_room(request);
+
+    if (!request->body && !(request->body = buf_new(room + 1)))
+        return MHD_NO; /* no memory for what was announced: the connection ends */
+    if (*len > request->content_length - exchange->received)
+        return MHD_NO;
+    if (request->body->len == room) /* and there is more: a whole piece */
+        return hand_over(exchange);
+    const size_t fits = room - request->body->len, taken = *len < fits ? *len : fits;
+    memcpy(request->body->data + request->body->len, bytes, taken);
+    request->body->len += taken;
+    request->body->data[request->body->len] = '\0';
+    exchange->received += taken;
+    *len -= taken;
+    return MHD_YES;
+}
+
 static enum MHD_Result on_whole(struct exchange *exchange)
 {
-    struct http *http = exchange->http;
+    struct http *const http = exchange->http;
 
     if (!begin_waiting(http))
         return MHD_NO;
@@ -364,6 +419,7 @@ static enum MHD_Result on_request(void *http, struct MHD_Connection *connection,
             return MHD_YES;
         }
         return queue_reply(exchange);
+    case PIECE:
     case SERVING:
     case WAITING:
         break;

@@ -31,7 +31,9 @@ struct request {
     bool has_length;         /* a Content-Length header was there */
     bool ambiguous_length;   /* more than one Content-Length: to be refused */
     struct buf
-        *body; /* whole when `serve` is called; data is followed by a NUL byte (not in len) */
+        *body;      /* whole when `serve` is called; data is followed by a NUL byte (not in len) */
+    bool in_pieces; /* `begin` may set it: body is then a piece, for `piece` or, the last one, for
+                       `serve` */
     char id[LIMIT_REQUEST_ID_BYTES + 1]; /* X-Request-Id: the client's if well formed, else made */
     uint64_t began_ns;                   /* CLOCK_MONOTONIC when the headers had arrived */
     void *app;                           /* the application's own; NULL at first */
@@ -62,6 +64,9 @@ struct http_calls {
      * limit), then serve. False: http_reply has been called. */
     bool (*begin)(void *app, struct request *request);
     void (*serve)(void *app, struct request *request);
+    /* A piece of LIMIT_PIECE_BYTES is there; nothing more is read until http_more, or http_reply
+     * where it cannot be taken. NULL where no request comes in pieces. */
+    void (*piece)(void *app, struct request *request);
     void (*done)(void *app, struct request *request); /* the reply was sent or the client is gone */
     void *app;
 };
@@ -77,6 +82,9 @@ uint16_t http_port(const struct http *http);
  * thread. */
 const char *http_header(const struct request *request, const char *name);
 const char *http_query(const struct request *request, const char *name);
+
+/* The piece was taken: body is empty again, and the next one may come. Any thread. */
+void http_more(struct request *request);
 
 /* Answer. Exactly once for each request, on any thread. X-Request-Id is added. */
 void http_reply(struct request *request, struct reply *reply);

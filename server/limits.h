@@ -120,6 +120,15 @@
 #define LIMIT_STREAM_BYTES   (64u << 10)
 #define LIMIT_STREAM_SECONDS 30
 
+/* A file of a dataset: ImageNet's largest part is larger, everything smaller fits. Such a body is
+ * taken in pieces, each written to the disk before the next one is read. */
+#define LIMIT_UPLOAD_BYTES ((uint64_t)2 << 30)
+#define LIMIT_PIECE_BYTES  ((size_t)1 << 20)
+
+/* Uploaded datasets, as in one listing; files of each: CIFAR-10 has six, a table two. */
+#define LIMIT_DATASETS      1000
+#define LIMIT_DATASET_FILES 64
+
 /* How long a stopping server waits for clients to take their answers; its supervisor gives it more.
  */
 #define LIMIT_DRAINING_SECONDS 5

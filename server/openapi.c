@@ -168,6 +168,8 @@ static json_t *schema_of_kind(const struct field *row)
         return labels(row);
     case FIELD_JSON:
         return typed("object");
+    case FIELD_ANY:
+        return json_object();
     case FIELD_VECTOR:
         return array(typed("number"));
     }
@@ -267,6 +269,7 @@ static json_t *all_schemas(void)
 static const struct field path_rows[] = {
     {"name", FIELD_STRING, .min = 1, .max = 63, .doc = "An optimizer's name."},
     {"n", FIELD_INT, .min = 1, .max = STEP_MAX, .doc = "A version's number."},
+    {"file", FIELD_STRING, .min = 1, .max = 79, .doc = "A file's name."},
     {"id", FIELD_STRING, .min = 1, .max = 79, .doc = "The id that its creation gave."},
     {0},
 };

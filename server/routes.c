@@ -13,7 +13,7 @@
 #include <time.h>
 
 static const struct route *const tables[] = {
-    service_routes, optimizer_routes, session_routes, job_routes, key_routes,
+    service_routes, optimizer_routes, session_routes, job_routes, data_routes, key_routes,
 };
 
 enum { TABLES = sizeof tables / sizeof *tables };
@@ -353,6 +353,8 @@ static void call_run(struct task *task, float *work)
 /* Vectors and files are long, in JSON as well; what people write is not. */
 static uint64_t body_most(const struct call *call)
 {
+    if (call->route->piece)
+        return LIMIT_UPLOAD_BYTES;
     if (!(route_takes(call->route) & (MEDIA(MEDIA_BYTES) | MEDIA(MEDIA_WEIGHTS))))
         return LIMIT_CONTROL_BYTES;
     return body_media(call) == MEDIA_JSON ? LIMIT_JSON_BODY_BYTES : LIMIT_BODY_BYTES;
@@ -438,12 +440,14 @@ bool route_begin(void *app_, struct request *request)
     request->app = call;
     atomic_fetch_add(&app->metrics->in_flight, 1);
     dsc_arena_init(&call->arena, LIMIT_ARENA_BYTES);
-    if (!call_admit(call, &call->err))
+    if (!call_admit(call, &call->err)) {
         call_reply(call);
-    else if (call->route->at_once)
+    } else if (call->route->at_once) {
         call_run(&call->task, NULL);
-    else
+    } else {
+        request->in_pieces = call->route->piece != NULL;
         return true;
+    }
     return false;
 }
 
@@ -473,6 +477,30 @@ void route_serve(void *app_, struct request *request)
 
     call->task.run = call_run;
     if (call->route->deferred ? serve_update(call) : pool_submit(app->control, &call->task))
+        return;
+    dsc_fail(&call->err, FAULT_OVERLOADED, "", "too many requests wait; try again");
+    call_reply(call);
+}
+
+static void call_take_piece(struct task *task, float *work)
+{
+    struct call *const call = (struct call *)(void *)task; /* its first member */
+    dsc_err err = {0};
+
+    (void)work;
+    if (call->route->piece(call, &err))
+        http_more(call->request);
+    else
+        call_finish(call, &err);
+}
+
+void route_piece(void *app_, struct request *request)
+{
+    struct app *const app = app_;
+    struct call *const call = request->app;
+
+    call->task.run = call_take_piece;
+    if (pool_submit(app->control, &call->task))
         return;
     dsc_fail(&call->err, FAULT_OVERLOADED, "", "too many requests wait; try again");
     call_reply(call);

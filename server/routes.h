@@ -6,6 +6,7 @@
 #ifndef ROUTES_H
 #define ROUTES_H
 
+#include "dataset.h"
 #include "field.h"
 #include "http.h"
 #include "job.h"
@@ -29,6 +30,7 @@ struct app {
     struct keyring *keyring;
     struct watchers *watchers;
     struct jobs *jobs;
+    struct datasets *datasets;
     struct metrics *metrics;
     struct probe *probe; /* NULL outside the crash test */
     struct buf *openapi; /* the document, made at the start */
@@ -60,6 +62,9 @@ struct call {
 
 /* in and out have the sizes of the route's shapes; out arrives zeroed. */
 typedef bool handler(struct call *call, const void *in, void *out, dsc_err *err);
+
+/* A piece of a body that comes in pieces: call->request->body. The last one is for the handler. */
+typedef bool piece_handler(struct call *call, dsc_err *err);
 
 /* A set of failures of the second half of fault.h: CAN(FAULT_IN_USE) | CAN(FAULT_NO_VERSION). */
 #define CAN(code) ((uint64_t)1 << ((code)-DSC_EUSER))
@@ -95,6 +100,7 @@ struct route {
     const struct field *request_headers, *reply_headers; /* its own ones, or NULL */
     uint64_t may_fail;                                   /* CAN() bits: what the handler refuses */
     handler *serve;
+    piece_handler *piece; /* the body comes in pieces of LIMIT_PIECE_BYTES; NULL: whole */
     bool at_once;  /* serve neither waits nor computes nor reads a body: the network thread runs it
                     */
     bool routine;  /* machines ask for it every few seconds: a success is no news in the log */
@@ -104,7 +110,7 @@ struct route {
 
 /* The tables, each up to a row without a method. */
 extern const struct route service_routes[], optimizer_routes[], session_routes[], job_routes[],
-    key_routes[];
+    data_routes[], key_routes[];
 
 /* All of them in one row, numbered from 0; NULL behind the last. */
 const struct route *route_at(size_t number);
@@ -118,6 +124,7 @@ uint64_t route_failures(const struct route *route); /* CAN() bits: all a client 
 /* The up-calls for http_start, with the app as their first argument. */
 bool route_begin(void *app, struct request *request);
 void route_serve(void *app, struct request *request);
+void route_piece(void *app, struct request *request);
 void route_done(void *app, struct request *request);
 
 /* Answer a deferred call: call->reply as it stands, or the failure. Any thread, once. */

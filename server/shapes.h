@@ -144,6 +144,36 @@ struct event_body {
     int event;
 };
 
+struct parameter_body { /* of a kind of problem */
+    struct field_seen seen;
+    const char *name, *kind, *initial, *meaning;
+    struct field_list range, words;
+};
+
+struct problem_kind {
+    struct field_seen seen;
+    const char *type, *doc, *source;
+    struct field_list parameters;
+};
+
+struct dataset_file_body {
+    struct field_seen seen;
+    const char *name, *sha256;
+    int64_t size_bytes;
+};
+
+struct dataset_body {
+    struct field_seen seen;
+    const char *name, *source, *state, *format, *target, *created_at, *committed_at;
+    struct field_list files;
+};
+
+struct dataset_commit_body {
+    struct field_seen seen;
+    int format;
+    const char *target;
+};
+
 extern const struct shape update_in_shape, update_out_shape, problem_shape, refused_shape;
 
 #endif

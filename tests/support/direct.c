@@ -1,4 +1,5 @@
 #include "direct.h"
+#include "disk.h"
 
 #include "server/openapi.h"
 
@@ -168,6 +169,8 @@ bool direct_open(struct direct *direct, dsc_err *err)
            metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err) &&
+           datasets_open(&app->datasets,
+                         &(struct datasets_means) {.dir = direct->dir, .store = app->store}, err) &&
            watchers_open(&app->watchers,
                          &(struct watch_means) {app->store, app->control, .silent = true}, err) &&
            jobs_open(&app->jobs,
@@ -190,6 +193,7 @@ void direct_close(struct direct *direct)
     sessions_close(direct->app.sessions);
     registry_close(direct->app.registry);
     keyring_close(direct->app.keyring);
+    datasets_close(direct->app.datasets);
     metrics_close(direct->app.metrics);
     buf_drop(direct->app.openapi);
     store_close(direct->app.store);
@@ -198,5 +202,6 @@ void direct_close(struct direct *direct)
         snprintf(path, sizeof path, "%s/%s", direct->dir, files[i]);
         unlink(path);
     }
+    disk_remove_uploads(direct->dir);
     rmdir(direct->dir);
 }

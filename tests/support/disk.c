@@ -1,7 +1,9 @@
 #include "disk.h"
+#include <dirent.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static sqlite3 *open_quietly(const char *dir, const char *file)
 {
@@ -91,4 +93,20 @@ bool disk_change(const char *dir, const char *sql)
         fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
     sqlite3_close(db);
     return ok;
+}
+
+void disk_remove_uploads(const char *dir)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof path, "%s/datasets", dir);
+    DIR *const uploads = opendir(path);
+    for (struct dirent *entry; uploads && (entry = readdir(uploads)) != NULL;) {
+        (void)snprintf(path, sizeof path, "%s/datasets/%.255s", dir, entry->d_name);
+        (void)unlink(path);
+    }
+    if (uploads)
+        closedir(uploads);
+    (void)snprintf(path, sizeof path, "%s/datasets", dir);
+    (void)rmdir(path);
 }

@@ -20,4 +20,7 @@ int64_t disk_number(const char *dir, const char *sql);
 /* Run statements on both, named as above; false when it cannot. */
 bool disk_change(const char *dir, const char *sql);
 
+/* Remove DIR/datasets, where uploaded files are. */
+void disk_remove_uploads(const char *dir);
+
 #endif

@@ -1,5 +1,6 @@
 #include "served.h"
 #include "contract.h"
+#include "disk.h"
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -67,6 +68,7 @@ bool served_stop(struct served *served)
         snprintf(path, sizeof path, "%s/%s", served->dir, files[i]);
         unlink(path);
     }
+    disk_remove_uploads(served->dir);
     rmdir(served->dir);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

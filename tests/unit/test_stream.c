@@ -75,8 +75,10 @@ static int set_up(void **state)
     sem_init(&room->room, 0, 0);
     sem_init(&room->gone, 0, 0);
     *state = room;
-    return http_start(&room->http, &(struct http_options) {.host = "127.0.0.1"},
-                      &(struct http_calls) {begin, serve, done, room}, NULL)
+    return http_start(
+               &room->http, &(struct http_options) {.host = "127.0.0.1"},
+               &(struct http_calls) {.begin = begin, .serve = serve, .done = done, .app = room},
+               NULL)
                ? 0
                : -1;
 }

@@ -65,8 +65,10 @@ static int set_up(void **state)
         &(struct watch_means) {.store = room->store, .pool = room->pool, .silent = true}, NULL));
     room->job = (struct job_row) {.id = "job_a", .spec = "{}"};
     assert_true(store_job_insert(room->store, &room->job, NULL, 0, NULL));
-    return http_start(&room->http, &(struct http_options) {.host = "127.0.0.1"},
-                      &(struct http_calls) {begin, serve, done, room}, NULL)
+    return http_start(
+               &room->http, &(struct http_options) {.host = "127.0.0.1"},
+               &(struct http_calls) {.begin = begin, .serve = serve, .done = done, .app = room},
+               NULL)
                ? 0
                : -1;
 }
