@@ -375,15 +375,15 @@ static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, siz
         return MHD_NO; /* no memory for what was announced: the connection ends */
     if (*len > request->content_length - exchange->received)
         return MHD_NO;
-    if (request->body->len == room) /* and there is more: a whole piece */
-        return hand_over(exchange);
     const size_t fits = room - request->body->len, taken = *len < fits ? *len : fits;
     memcpy(request->body->data + request->body->len, bytes, taken);
     request->body->len += taken;
     request->body->data[request->body->len] = '\0';
     exchange->received += taken;
-    *len -= taken;
-    return MHD_YES;
+    *len -= taken; /* what is left waits for http_more: only a suspended connection may leave any */
+    return request->body->len == room && exchange->received < request->content_length
+               ? hand_over(exchange)
+               : MHD_YES;
 }
 
 static enum MHD_Result on_whole(struct exchange *exchange)

@@ -166,7 +166,7 @@ static bool resolve(const struct jobs_means *means, const char *reference, size_
 {
     struct version_row row;
     dsc_err why = {0};
-    char where[32];
+    char where[48];
 
     snprintf(where, sizeof where, "optimizers[%zu]", i);
     if (!registry_resolve(means->registry, reference, &row, arena, &why))
