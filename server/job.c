@@ -371,20 +371,20 @@ static bool claim(struct worker *worker, bool *found, dsc_err *err)
            (!*found || event_state(store, work->row.seq, JOB_RUNNING, err));
 }
 
-/* The next job, if there is one. */
-static bool take(struct worker *worker)
+/* The next job, if there is one. False when the database failed. */
+static bool take(struct worker *worker, bool *found)
 {
     struct jobs *const jobs = worker->jobs;
-    bool found = false;
     dsc_err err = {0};
 
+    *found = false;
     dsc_arena_release(&worker->work.arena);
     const bool ok = store_begin(jobs->means.store, &err) &&
-                    store_end(jobs->means.store, claim(worker, &found, &err), &err);
+                    store_end(jobs->means.store, claim(worker, found, &err), &err);
     if (!ok)
         log_line(LOG_ERROR, "job", "cannot take a job: %s", err.text);
-    if (!ok || !found)
-        return false;
+    if (!ok || !*found)
+        return ok;
     pthread_mutex_lock(&jobs->lock);
     worker->seq = worker->work.row.seq;
     atomic_store(&worker->work.stop, jobs->halting);
@@ -450,6 +450,21 @@ static bool worker_open(struct worker *worker)
     return ok;
 }
 
+/* All that there are to do now. */
+static void do_jobs(struct worker *worker)
+{
+    bool found;
+
+    while (!is_halting(worker->jobs)) {
+        if (!take(worker, &found))
+            wait_seconds(worker->jobs, RETRY_SECONDS);
+        else if (found)
+            do_job(worker);
+        else
+            break;
+    }
+}
+
 static void *worker_run(void *worker_)
 {
     struct worker *const worker = worker_;
@@ -458,8 +473,7 @@ static void *worker_run(void *worker_)
     if (!worker_open(worker))
         return NULL;
     while (wait_for_news(worker->jobs, &seen))
-        while (!is_halting(worker->jobs) && take(worker))
-            do_job(worker);
+        do_jobs(worker);
     dsc_arena_release(&worker->work.arena);
     pool_close(worker->pool);
     return NULL;
