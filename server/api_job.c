@@ -121,14 +121,17 @@ bool job_release(struct call *call, const void *in, void *out, dsc_err *err)
 
 /* --- events --- */
 
-/* The last event that the client has seen. */
-static bool read_after(const struct call *call, int64_t *after, dsc_err *err)
+/* What a client wants of the events: those after the last one that it has seen, a page of them. */
+struct wish {
+    int64_t after;
+    size_t size;
+};
+
+static bool read_last(const struct call *call, int64_t *after, dsc_err *err)
 {
     const char *const last = http_header(call->request, "Last-Event-ID");
     const size_t len = last ? strlen(last) : 0;
 
-    if (!call_query_int(call, "after", 0, after, err))
-        return false;
     if (!last)
         return true;
     if (len < 1 || len > 15 || strspn(last, "0123456789") != len)
@@ -136,6 +139,18 @@ static bool read_after(const struct call *call, int64_t *after, dsc_err *err)
                         "must be the id of an event, not \"%.40s\"", last);
     *after = strtoll(last, NULL, 10);
     return true;
+}
+
+static bool read_wish(struct call *call, struct wish *out, dsc_err *err)
+{
+    const char *token;
+
+    if (!call_page(call, &out->size, &token, err) ||
+        !call_query_int(call, "after", 0, &out->after, err))
+        return false;
+    if (token[0])
+        out->after = strtoll(token, NULL, 10);
+    return read_last(call, &out->after, err);
 }
 
 static bool follow(struct call *call, const struct job_row *row, int64_t after, dsc_err *err)
@@ -163,34 +178,29 @@ static bool show_events(struct call *call, const struct event_row *row, size_t c
     return item || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
 }
 
-static bool page_of_events(struct call *call, const struct job_row *row, int64_t after,
+static bool page_of_events(struct call *call, const struct job_row *row, const struct wish *wish,
                            struct page_body *out, dsc_err *err)
 {
     struct event_row *event;
-    const char *token;
-    size_t size, count;
+    size_t count;
 
-    if (!call_page(call, &size, &token, err))
-        return false;
-    if (token[0])
-        after = strtoll(token, NULL, 10);
-    if (!store_event_list(call->app->store, row->seq, after, size, &event, &count, &call->arena,
-                          err) ||
+    if (!store_event_list(call->app->store, row->seq, wish->after, wish->size, &event, &count,
+                          &call->arena, err) ||
         !show_events(call, event, count, out, err))
         return false;
-    out->next_page_token = count == size ? token_of(call, event[count - 1].id) : "";
+    out->next_page_token = count == wish->size ? token_of(call, event[count - 1].id) : "";
     return out->next_page_token || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
 }
 
 bool job_events(struct call *call, const void *in, void *out, dsc_err *err)
 {
     struct job_row row;
-    int64_t after;
+    struct wish wish;
 
     (void)in;
-    if (!read_after(call, &after, err) ||
+    if (!read_wish(call, &wish, err) ||
         !store_job_find(call->app->store, call->param[0], &row, &call->arena, err))
         return false;
-    return call->media == MEDIA_EVENTS ? follow(call, &row, after, err)
-                                       : page_of_events(call, &row, after, out, err);
+    return call->media == MEDIA_EVENTS ? follow(call, &row, wish.after, err)
+                                       : page_of_events(call, &row, &wish, out, err);
 }

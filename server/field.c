@@ -587,7 +587,20 @@ static bool fail_unknown(dsc_err *err, const struct shape *shape, const struct p
 
     for (const struct field *row = shape->fields; row->name; row++)
         list_add(list, sizeof list, row->name, "");
+    if (shape->one_of)
+        return fail_at(err, place, FAULT_UNKNOWN_FIELD, "is not a field here, whatever %s is",
+                       list);
     return fail_at(err, place, FAULT_UNKNOWN_FIELD, "is not a field here; there are: %s", list);
+}
+
+/* A row of the body, or of any body that it may be. */
+static bool is_known(const struct shape *shape, const char *name)
+{
+    bool known = find_row(shape, name) != NULL;
+
+    for (const struct shape *const *one = shape->one_of; one && *one && !known; one++)
+        known = find_row(*one, name) != NULL;
+    return known;
 }
 
 static bool check_names(const struct decoder *d, const struct shape *shape, json_t *json,
@@ -600,7 +613,7 @@ static bool check_names(const struct decoder *d, const struct shape *shape, json
     {
         const struct place place = {outer, key, NO_INDEX};
 
-        if (!find_row(shape, key))
+        if (!is_known(shape, key))
             return fail_unknown(d->err, shape, &place);
     }
     return true;
@@ -658,7 +671,7 @@ static bool decode_body(const struct decoder *d, const struct shape *shape, json
 
     if (!json_is_object(json))
         return fail_value(d->err, place, json, "an object");
-    if (!shape->one_of && !check_names(d, shape, json, place))
+    if (!check_names(d, shape, json, place))
         return false;
     for (const struct field *row = shape->fields; row->name; row++, bit <<= 1) {
         assert(bit != 0); /* at most 64 rows */

@@ -65,8 +65,8 @@ struct shape {
     const struct field *fields; /* the last row has name == NULL; at most 64 */
 
     /* Of a body that may be one of several: their shapes, NULL-terminated; NULL for others. Rows
-     * say only what tells them apart; further members are let through, and the whole text, compact,
-     * keys sorted, is stored at `text` for whoever decodes it by the right shape. */
+     * say only what tells them apart; members of any of them are let through, and the whole text,
+     * compact, keys sorted, is stored at `text` for whoever decodes it by the right shape. */
     const struct shape *const *one_of;
     size_t text; /* offset of a const char * */
 };

@@ -105,7 +105,7 @@ uint64_t route_failures(const struct route *route)
 
     if (route_gives(route))
         set |= CAN(FAULT_NOT_ACCEPTABLE);
-    if (strchr(route->path, '{'))
+    if (strchr(route->path, '{') && !route->makes)
         set |= CAN(FAULT_NOT_FOUND);
     if (has_checked(route->query))
         set |= CAN(FAULT_INVALID_VALUE);

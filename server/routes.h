@@ -78,7 +78,7 @@ typedef bool piece_handler(struct call *call, dsc_err *err);
  *     in       JSON is taken, unless `take` says otherwise; malformed_json, ..., invalid_value
  *     out      JSON is given, unless `give` says otherwise; not_acceptable
  *     scope    unauthenticated, forbidden, draining
- *     {name}   not_found
+ *     {name}   not_found, unless the row makes it
  *     query    invalid_value for rows that are not texts
  *     201      the header Location
  *
@@ -98,7 +98,8 @@ struct route {
     int also[ROUTE_ALSO_MAX];  /* further ones: 304 has no body, others have the same */
     const struct field *query; /* parameters after the '?': rows as those of a body, or NULL */
     const struct field *request_headers, *reply_headers; /* its own ones, or NULL */
-    uint64_t may_fail;                                   /* CAN() bits: what the handler refuses */
+    bool makes;        /* what the path names need not be there: it is made */
+    uint64_t may_fail; /* CAN() bits: what the handler refuses */
     handler *serve;
     piece_handler *piece; /* the body comes in pieces of LIMIT_PIECE_BYTES; NULL: whole */
     bool at_once;  /* serve neither waits nor computes nor reads a body: the network thread runs it

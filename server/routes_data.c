@@ -8,7 +8,7 @@ const struct route data_routes[] = {
 
     {"PUT", "/v1/datasets/{name}/files/{file}", SCOPE_DATASETS_WRITE,
      "Upload a file, gzipped or not; the first one makes the dataset", .take = MEDIA(MEDIA_BYTES),
-     .out = &dataset_file_shape, .status = 201, .also = {200},
+     .out = &dataset_file_shape, .status = 201, .also = {200}, .makes = true,
      .may_fail = CAN(FAULT_INVALID_VALUE) | CAN(FAULT_INVALID_STATE) |
                  CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_QUOTA_EXCEEDED),
      .serve = dataset_file_put, .piece = dataset_file_piece},

@@ -827,7 +827,7 @@ static const struct shape either_shape = {.name = "Either",
 /* Its own row is checked; the others are for whoever decodes the text that is kept. */
 static void one_of_several(void **state)
 {
-    static const char text[] = " {\"x\": 0.10, \"mode\": \"memory\", \"b\": [1, {}]}";
+    static const char text[] = " {\"x\": 0.10, \"mode\": \"memory\", \"name\": [1, {}]}";
     static const char again[] = "{\"x\":1,\"x\":2,\"mode\":\"memory\"}";
     struct either out;
     dsc_arena arena;
@@ -837,10 +837,14 @@ static void one_of_several(void **state)
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     assert_true(field_decode(&either_shape, text, strlen(text), &out, &arena, NULL));
     assert_int_equal(out.mode, 2);
-    assert_string_equal(out.text, "{\"b\":[1,{}],\"mode\":\"memory\",\"x\":0.1}");
+    assert_string_equal(out.text, "{\"mode\":\"memory\",\"name\":[1,{}],\"x\":0.1}");
     assert_false(field_decode(&either_shape, "{\"x\":1}", 7, &out, &arena, &err));
     assert_int_equal(err.code, FAULT_MISSING_FIELD);
     assert_string_equal(err.where, "mode");
+    err = (dsc_err) {0};
+    assert_false(field_decode(&either_shape, "{\"y\":1}", 7, &out, &arena, &err));
+    assert_int_equal(err.code, FAULT_UNKNOWN_FIELD);
+    assert_string_equal(err.text, "is not a field here, whatever mode is");
     err = (dsc_err) {0};
     assert_false(field_decode(&either_shape, again, strlen(again), &out, &arena, &err));
     assert_int_equal(err.code, FAULT_DUPLICATE_KEY);
