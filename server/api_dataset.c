@@ -1,5 +1,5 @@
 #include "api.h"
-#include "dataset.h"
+#include "collection.h"
 #include "fault.h"
 #include "shapes.h"
 #include <string.h>
@@ -50,7 +50,7 @@ bool dataset_get(struct call *call, const void *in, void *out, dsc_err *err)
     struct dataset dataset;
 
     (void)in;
-    return dataset_find(call->app->datasets, call->param[0], &dataset, &call->arena, err) &&
+    return collection_find(call->app->collection, call->param[0], &dataset, &call->arena, err) &&
            show_dataset(call, &dataset, out, err);
 }
 
@@ -64,8 +64,8 @@ bool dataset_page(struct call *call, const void *in, void *out_, dsc_err *err)
 
     (void)in;
     if (!call_page(call, &size, &after, err) ||
-        !dataset_list(call->app->datasets, after[0] ? after : NULL, size, &dataset, &count, &more,
-                      &call->arena, err))
+        !collection_list(call->app->collection, after[0] ? after : NULL, size, &dataset, &count,
+                         &more, &call->arena, err))
         return false;
     struct dataset_body *const item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
     if (!item)
@@ -83,7 +83,7 @@ bool dataset_page(struct call *call, const void *in, void *out_, dsc_err *err)
 bool dataset_remove(struct call *call, const void *in, void *out, dsc_err *err)
 {
     (void)in, (void)out;
-    return dataset_delete(call->app->datasets, call->param[0], err);
+    return collection_delete(call->app->collection, call->param[0], err);
 }
 
 bool dataset_close(struct call *call, const void *in_, void *out, dsc_err *err)
@@ -91,8 +91,8 @@ bool dataset_close(struct call *call, const void *in_, void *out, dsc_err *err)
     const struct dataset_commit_body *const in = in_;
     struct dataset dataset;
 
-    return dataset_commit(call->app->datasets, call->param[0], (enum dataset_format)in->format,
-                          in->target ? in->target : "", &dataset, &call->arena, err) &&
+    return collection_commit(call->app->collection, call->param[0], (enum dataset_format)in->format,
+                             in->target ? in->target : "", &dataset, &call->arena, err) &&
            show_dataset(call, &dataset, out, err);
 }
 
@@ -107,7 +107,8 @@ static bool take_bytes(struct call *call, dsc_err *err)
     const struct buf *const body = call->request->body;
     struct upload *upload = call->own;
 
-    if (!upload && !upload_open(&upload, call->app->datasets, call->param[0], call->param[1], err))
+    if (!upload &&
+        !upload_open(&upload, call->app->collection, call->param[0], call->param[1], err))
         return false;
     call->own = upload;
     call->own_free = free_upload;

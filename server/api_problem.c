@@ -5,9 +5,8 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    [DSC_HYPER_INT] = "integer",
-    [DSC_HYPER_REAL] = "number",
-    [DSC_HYPER_WORD] = "word",
+    [DSC_HYPER_INT] = "integer",   [DSC_HYPER_REAL] = "number",     [DSC_HYPER_WORD] = "word",
+    [DSC_HYPER_LIST] = "integers", [DSC_HYPER_DATASET] = "dataset",
 };
 
 static size_t count_words(const char *const *words)
@@ -19,26 +18,51 @@ static size_t count_words(const char *const *words)
     return count;
 }
 
+static bool append_text(struct buf *out, const char *text)
+{
+    return buf_append(out, text, strlen(text));
+}
+
+/* A list has nothing in it at first, or `initial` alone. */
+static bool append_default(struct buf *out, const dsc_hyper_spec *row)
+{
+    char number[JSONTEXT_REAL_MAX];
+    const size_t len = jsontext_real(number, row->initial);
+
+    switch (row->kind) {
+    case DSC_HYPER_INT:
+    case DSC_HYPER_REAL:
+        return buf_append(out, number, len);
+    case DSC_HYPER_WORD:
+        return jsontext_string(out, row->words[(size_t)row->initial],
+                               strlen(row->words[(size_t)row->initial]));
+    case DSC_HYPER_LIST:
+        return append_text(out, "[") && (row->initial == 0 || buf_append(out, number, len)) &&
+               append_text(out, "]");
+    case DSC_HYPER_DATASET:
+        return append_text(out, "null"); /* it must be named */
+    }
+    return false;
+}
+
 /* The row's default as JSON, from the arena. */
 static const char *show_default(const dsc_hyper_spec *row, dsc_arena *arena)
 {
-    char number[JSONTEXT_REAL_MAX];
     struct buf *const text = buf_new(64);
-    const char *const word = row->kind == DSC_HYPER_WORD ? row->words[(size_t)row->initial] : NULL;
-    const bool ok = text && (word ? jsontext_string(text, word, strlen(word))
-                                  : buf_append(text, number, jsontext_real(number, row->initial)));
-    const char *const copy = ok ? dsc_arena_text(arena, (const char *)text->data, text->len) : NULL;
+    const char *const copy = text && append_default(text, row)
+                                 ? dsc_arena_text(arena, (const char *)text->data, text->len)
+                                 : NULL;
 
     buf_drop(text);
     return copy;
 }
 
-/* The row's range: two numbers, or null for words. */
+/* The row's range: two numbers, or null for what has none. */
 static bool show_range(const dsc_hyper_spec *row, struct parameter_body *out, dsc_arena *arena)
 {
     double *const range = dsc_arena_take(arena, 2, sizeof *range);
 
-    if (row->kind == DSC_HYPER_WORD)
+    if (row->kind == DSC_HYPER_WORD || row->kind == DSC_HYPER_DATASET)
         out->seen.null |= field_bit(&parameter_shape, "range");
     if (!range)
         return false;

@@ -98,15 +98,16 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
                         &(struct keyring_options) {config->data, app->store, app->control,
                                                    keys_required(config), config->api_key},
                         err) &&
-           datasets_open(&app->datasets,
-                         &(struct datasets_means) {config->data, config->data_dir, app->store},
-                         err) &&
+           collection_open(&app->collection,
+                           &(struct collection_means) {config->data, config->data_dir, app->store},
+                           err) &&
            watchers_open(&app->watchers, &(struct watch_means) {app->store, app->control, false},
                          err) &&
            jobs_open(&app->jobs,
                      &(struct jobs_means) {.store = app->store,
                                            .registry = app->registry,
                                            .watchers = app->watchers,
+                                           .collection = app->collection,
                                            .kernel = app->kernel,
                                            .workers = (int)config->jobs,
                                            .threads = compute_threads(config)},
@@ -147,7 +148,7 @@ static void app_close(struct app *app)
     sessions_close(app->sessions);
     registry_close(app->registry);
     keyring_close(app->keyring);
-    datasets_close(app->datasets);
+    collection_close(app->collection);
     store_close(app->store);
     probe_close(app->probe);
     metrics_close(app->metrics);

@@ -16,7 +16,8 @@ struct kept {
 };
 
 struct datasets {
-    char *dir; /* NULL: there are none */
+    char *dir;                     /* NULL: there are none, or */
+    struct collection *collection; /* what a server offers     */
     struct kept *first;
 };
 
@@ -40,6 +41,14 @@ bool datasets_open(struct datasets **out, const char *dir, dsc_err *err)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the datasets");
     }
     *out = datasets;
+    return true;
+}
+
+bool datasets_open_offered(struct datasets **out, struct collection *collection, dsc_err *err)
+{
+    if (!datasets_open(out, NULL, err))
+        return false;
+    (*out)->collection = collection;
     return true;
 }
 
@@ -133,6 +142,8 @@ static bool read_all(struct datasets *datasets, const char *name, dsc_dataset **
 {
     char path[PATH_BYTES];
 
+    if (datasets->collection)
+        return collection_read(datasets->collection, name, out, err);
     if (!datasets->dir)
         return dsc_fail(err, FAULT_NOT_FOUND, "",
                         "there is no folder of datasets; --data-dir names one");

@@ -5,12 +5,15 @@
 #ifndef DATASETS_H
 #define DATASETS_H
 
-#include "core/descent.h"
+#include "collection.h"
 
 struct datasets;
 
 /* `dir` NULL: there are none. FAULT_INVALID_VALUE when it is no folder. */
 bool datasets_open(struct datasets **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
+/* The same of what a server offers; `collection` is borrowed. */
+bool datasets_open_offered(struct datasets **out, struct collection *collection,
+                           dsc_err *err) DSC_MUST_CHECK;
 void datasets_close(struct datasets *datasets); /* NULL is fine */
 
 /* The training part of a dataset, all of it or, when there are labels, the rows of those classes;

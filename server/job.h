@@ -20,6 +20,7 @@ struct jobs_means { /* all borrowed */
     struct store *store;
     struct registry *registry;
     struct watchers *watchers;
+    struct collection *collection;
     const dsc_kernel *kernel;
     int workers; /* jobs at a time */
     int threads; /* of each job */

@@ -13,6 +13,7 @@ struct evaluating {
     struct work *work;
     const struct jobs_means *means;
     struct spec_eval spec;
+    struct datasets *datasets;
     struct buf *lines; /* a checkpoint; owned */
     size_t done;       /* lines in it */
 };
@@ -31,7 +32,9 @@ static bool begin(struct evaluating *e, dsc_err *err)
 {
     const struct job_row *const row = &e->work->row;
 
-    if (!spec_eval_decode(&e->spec, row->spec, strlen(row->spec), &e->work->arena, err) ||
+    if (!datasets_open_offered(&e->datasets, e->means->collection, err) ||
+        !spec_eval_decode(&e->spec, row->spec, strlen(row->spec), e->datasets, &e->work->arena,
+                          err) ||
         !store_job_checkpoint(e->means->store, row->seq, &e->lines, err))
         return false;
     if (!e->lines && !(e->lines = buf_new(4096)))
@@ -163,5 +166,6 @@ bool job_evaluate(struct work *work, dsc_err *err)
     if (ok && !mine)
         ok = save(&e, err);
     buf_drop(e.lines);
+    datasets_close(e.datasets);
     return ok;
 }

@@ -3,6 +3,7 @@
  * What can be wrong is found here, so that a job that was accepted fails only for reasons that
  * nobody could know: memory, divergence. References are resolved once; the job keeps the versions
  * they meant, whatever is published afterwards. */
+#include "datasets.h"
 #include "fault.h"
 #include "job_work.h"
 #include "limits.h"
@@ -56,7 +57,7 @@ static bool take_optimizer(struct training_spec *spec, const char *text, size_t 
         return true;
     if (!family)
         return dsc_fail(err, FAULT_INTERNAL, "", "this program has no family %.40s", row->family);
-    if (!spec_train_decode(&spec->text, text, len, family, arena, err))
+    if (!spec_train_decode(&spec->text, text, len, family, spec->datasets, arena, err))
         return false;
     if (spec->text.core.family != family)
         return dsc_fail(err, FAULT_INVALID_VALUE, "family", "%s is of the family %s, not %s",
@@ -65,17 +66,36 @@ static bool take_optimizer(struct training_spec *spec, const char *text, size_t 
                                                        strlen(row->config), "config", err);
 }
 
-static bool find_first(struct training_spec *spec, const struct jobs_means *means, dsc_arena *arena,
-                       dsc_err *err)
+/* The version that a reference means; out->id is 0 where there is none, and was set before where
+ * the job was promised one. */
+static bool find_version(const struct jobs_means *means, const char *reference, const char *where,
+                         struct version_row *out, dsc_arena *arena, dsc_err *err)
 {
     dsc_err why = {0};
 
-    if (spec->first.id)
-        return store_version_by_id(means->store, spec->first.id, &spec->first, arena, err);
-    if (!spec->text.init_from)
-        return true;
-    return registry_resolve(means->registry, spec->text.init_from, &spec->first, arena, &why) ||
-           dsc_fail(err, why.code, "init_from", "%s", why.text);
+    if (out->id)
+        return store_version_by_id(means->store, out->id, out, arena, err);
+    return !reference || registry_resolve(means->registry, reference, out, arena, &why) ||
+           dsc_fail(err, why.code, where, "%s", why.text);
+}
+
+static bool find_first(struct training_spec *spec, const struct jobs_means *means, dsc_arena *arena,
+                       dsc_err *err)
+{
+    return find_version(means, spec->text.init_from, "init_from", &spec->first, arena, err);
+}
+
+/* Whom to imitate. */
+static bool take_teacher(struct training_spec *spec, const struct jobs_means *means,
+                         dsc_arena *arena, dsc_err *err)
+{
+    if (!find_version(means, spec->text.teacher, "imitation.optimizer", &spec->teacher, arena, err))
+        return false;
+    if (spec->teacher.id &&
+        !registry_model(means->registry, spec->teacher.id, &spec->teacher_model, err))
+        return false;
+    spec->text.core.imitation.teacher = spec->teacher_model;
+    return true;
 }
 
 /* Begin with the weights of a version, whose config it then is. */
@@ -103,16 +123,19 @@ static bool take_first(struct training_spec *spec, const struct jobs_means *mean
 bool training_spec_read(struct training_spec *spec, const struct jobs_means *means,
                         const char *text, size_t len, dsc_arena *arena, dsc_err *err)
 {
-    return spec_train_decode(&spec->text, text, len, NULL, arena, err) &&
+    return datasets_open_offered(&spec->datasets, means->collection, err) &&
+           spec_train_decode(&spec->text, text, len, NULL, spec->datasets, arena, err) &&
            find_optimizer(spec, means, arena, err) && take_optimizer(spec, text, len, arena, err) &&
            find_first(spec, means, arena, err) && take_first(spec, means, err) &&
-           dsc_train_check(&spec->text.core, err);
+           take_teacher(spec, means, arena, err) && dsc_train_check(&spec->text.core, err);
 }
 
 void training_spec_clear(struct training_spec *spec)
 {
     dsc_model_drop(spec->first_model);
-    spec->first_model = NULL;
+    dsc_model_drop(spec->teacher_model);
+    datasets_close(spec->datasets);
+    *spec = (struct training_spec) {.first.id = 0};
 }
 
 static bool create_optimizer(struct training_spec *spec, const struct jobs_means *means,
@@ -139,21 +162,40 @@ static bool insert(const struct jobs_means *means, struct job_row *row, const in
            store_job_find(means->store, row->id, row, arena, err);
 }
 
+/* Uploaded datasets stay as long as the job may read them. */
+static bool use_datasets(const struct jobs_means *means, const struct job_row *row,
+                         const dsc_train_spec *core, dsc_err *err)
+{
+    bool ok = true;
+
+    for (int i = 0; ok && i < core->problem_count; i++)
+        ok = store_dataset_use(means->store, core->problems[i].hyper.dataset_name, row->seq, err);
+    return ok;
+}
+
+/* Within a transaction. */
+static bool insert_training(const struct jobs_means *means, struct job_row *row,
+                            struct training_spec *spec, dsc_arena *arena, dsc_err *err)
+{
+    const int64_t versions[POSITIONS] = {
+        [POSITION_FIRST] = spec->first.id, [POSITION_TEACHER] = spec->teacher.id};
+
+    if (!create_optimizer(spec, means, arena, err))
+        return false;
+    row->optimizer_id = spec->optimizer.id;
+    return insert(means, row, versions, POSITIONS, arena, err) &&
+           use_datasets(means, row, &spec->text.core, err);
+}
+
 static bool submit_training(const struct jobs_means *means, struct job_row *row, dsc_arena *arena,
                             dsc_err *err)
 {
     struct training_spec spec = {.first.id = 0};
-    bool ok = training_spec_read(&spec, means, row->spec, strlen(row->spec), arena, err) &&
-              store_begin(means->store, err);
+    bool ok = training_spec_read(&spec, means, row->spec, strlen(row->spec), arena, err);
 
-    if (ok) {
-        row->progress.epochs = (int64_t)spec.text.core.epochs;
-        ok = create_optimizer(&spec, means, arena, err);
-        row->optimizer_id = ok ? spec.optimizer.id : 0;
-        ok = store_end(means->store,
-                       ok && insert(means, row, &spec.first.id, spec.first.id ? 1 : 0, arena, err),
-                       err);
-    }
+    row->progress.epochs = (int64_t)spec.text.core.epochs;
+    ok = ok && store_begin(means->store, err) &&
+         store_end(means->store, insert_training(means, row, &spec, arena, err), err);
     training_spec_clear(&spec);
     return ok;
 }
@@ -192,23 +234,41 @@ static bool check_size(const struct spec_eval *spec, dsc_err *err)
                     "times optimizers must be at most %d for the curves", LIMIT_RESULT_POINTS);
 }
 
+static bool resolve_all(const struct jobs_means *means, const struct spec_eval *spec,
+                        int64_t versions[LIMIT_COMPARED], dsc_arena *arena, dsc_err *err)
+{
+    const char *const *const references = spec->optimizers.items;
+
+    for (size_t i = 0; i < spec->optimizers.count; i++)
+        if (!resolve(means, references[i], i, &versions[i], arena, err))
+            return false;
+    return true;
+}
+
+/* Within a transaction. */
+static bool insert_evaluation(const struct jobs_means *means, struct job_row *row,
+                              const struct spec_eval *spec, const int64_t *versions,
+                              dsc_arena *arena, dsc_err *err)
+{
+    return insert(means, row, versions, spec->optimizers.count, arena, err) &&
+           store_dataset_use(means->store, spec->hyper.dataset_name, row->seq, err);
+}
+
 static bool submit_evaluation(const struct jobs_means *means, struct job_row *row, dsc_arena *arena,
                               dsc_err *err)
 {
-    struct spec_eval spec;
+    struct spec_eval spec = {.problem = NULL};
+    struct datasets *datasets = NULL;
     int64_t versions[LIMIT_COMPARED];
+    bool ok = datasets_open_offered(&datasets, means->collection, err) &&
+              spec_eval_decode(&spec, row->spec, strlen(row->spec), datasets, arena, err) &&
+              check_size(&spec, err) && resolve_all(means, &spec, versions, arena, err);
 
-    if (!spec_eval_decode(&spec, row->spec, strlen(row->spec), arena, err) ||
-        !check_size(&spec, err))
-        return false;
-    const char *const *const references = spec.optimizers.items;
-    for (size_t i = 0; i < spec.optimizers.count; i++)
-        if (!resolve(means, references[i], i, &versions[i], arena, err))
-            return false;
     row->progress.epochs = (int64_t)(spec.optimizers.count + spec.baselines.count);
-    return store_begin(means->store, err) &&
-           store_end(means->store, insert(means, row, versions, spec.optimizers.count, arena, err),
-                     err);
+    ok = ok && store_begin(means->store, err) &&
+         store_end(means->store, insert_evaluation(means, row, &spec, versions, arena, err), err);
+    datasets_close(datasets);
+    return ok;
 }
 
 bool job_submit(struct jobs *jobs, enum job_type type, const char *spec, size_t len,

@@ -51,11 +51,18 @@ static bool load(struct training *t, dsc_err *err)
     return ok;
 }
 
+static bool find_promised(struct training *t, size_t position, struct version_row *out,
+                          dsc_err *err)
+{
+    return store_job_version(t->means->store, t->work->row.seq, position, &out->id, err);
+}
+
 static bool begin(struct training *t, dsc_err *err)
 {
     const char *const text = t->work->row.spec;
 
-    if (!store_job_version(t->means->store, t->work->row.seq, 0, &t->spec.first.id, err) ||
+    if (!find_promised(t, POSITION_FIRST, &t->spec.first, err) ||
+        !find_promised(t, POSITION_TEACHER, &t->spec.teacher, err) ||
         !training_spec_read(&t->spec, t->means, text, strlen(text), &t->work->arena, err) ||
         !dsc_train_new(&t->train, &t->spec.text.core, &t->work->crew, err) || !load(t, err))
         return false;

@@ -18,12 +18,18 @@ void jobs_announce(struct jobs *jobs); /* something was queued */
  * decides about family and config, and a version that it begins from about the config. */
 struct training_spec {
     struct spec_train text;
-    struct optimizer_row optimizer; /* name NULL: there is none of that name yet */
-    struct version_row first;       /* id 0: begins afresh */
-    dsc_model *first_model;         /* the caller's count; or NULL */
+    struct optimizer_row optimizer;         /* name NULL: there is none of that name yet */
+    struct version_row first;               /* id 0: begins afresh */
+    struct version_row teacher;             /* id 0: nobody is imitated */
+    dsc_model *first_model, *teacher_model; /* the caller's counts; or NULL */
+    struct datasets *datasets;
 };
 
-/* first.id other than 0 is the version that the job was promised. Clear in both cases. */
+/* The version that each of a training's references meant, in job_version. */
+enum { POSITION_FIRST, POSITION_TEACHER, POSITIONS };
+
+/* first.id and teacher.id other than 0 are versions that the job was promised. Clear in both cases.
+ */
 bool training_spec_read(struct training_spec *spec, const struct jobs_means *means,
                         const char *text, size_t len, dsc_arena *arena,
                         dsc_err *err) DSC_MUST_CHECK;

@@ -6,7 +6,7 @@
 #ifndef ROUTES_H
 #define ROUTES_H
 
-#include "dataset.h"
+#include "collection.h"
 #include "field.h"
 #include "http.h"
 #include "job.h"
@@ -30,7 +30,7 @@ struct app {
     struct keyring *keyring;
     struct watchers *watchers;
     struct jobs *jobs;
-    struct datasets *datasets;
+    struct collection *collection;
     struct metrics *metrics;
     struct probe *probe; /* NULL outside the crash test */
     struct buf *openapi; /* the document, made at the start */

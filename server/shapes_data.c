@@ -1,17 +1,19 @@
 /* shapes_data.c -- the bodies of problems and datasets */
 #include "api.h"
-#include "dataset.h"
+#include "collection.h"
 #include "shapes.h"
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
 static const struct field parameter_rows[] = {
     {"name", FIELD_STRING, AT(parameter_body, name), .doc = "What params names it by."},
-    {"kind", FIELD_STRING, AT(parameter_body, kind), .doc = "integer, number or word."},
+    {"kind", FIELD_STRING, AT(parameter_body, kind),
+     .doc = "integer, number, word, integers (a list), or dataset."},
     {"range", FIELD_REALS, AT(parameter_body, range), FIELD_NULLABLE,
-     .doc = "The least and the greatest value; null for words."},
+     .doc = "The least and the greatest value; null for words and datasets."},
     {"words", FIELD_STRINGS, AT(parameter_body, words), .doc = "Those it may be; else empty."},
-    {"default", FIELD_ANY, AT(parameter_body, initial), .doc = "What it is when not given."},
+    {"default", FIELD_ANY, AT(parameter_body, initial),
+     .doc = "What it is when not given; null for a dataset, which must be."},
     {"meaning", FIELD_STRING, AT(parameter_body, meaning), .doc = "What it is for."},
     {0},
 };
@@ -108,7 +110,7 @@ static const struct field commit_rows[] = {
     {0},
 };
 const struct shape dataset_commit_shape = {
-    .name = "dataset_commit",
+    .name = "collection_commit",
     .doc = "What the files of a dataset are.",
     .size = sizeof(struct dataset_commit_body),
     .fields = commit_rows,

@@ -31,9 +31,9 @@ struct spec_eval {
 };
 
 /* Read text[0..len); datasets that problems name are found in `datasets` and borrowed from there.
- * Failures as field_decode, with where = "problems[0].params.dimension". What the core checks itself
- * (an unroll longer than its horizon) is left to it. `family` is what a text that names none means;
- * NULL: lstm. */
+ * Failures as field_decode, with where = "problems[0].params.dimension". What the core checks
+ * itself (an unroll longer than its horizon) is left to it. `family` is what a text that names none
+ * means; NULL: lstm. */
 bool spec_train_decode(struct spec_train *out, const char *text, size_t len,
                        const dsc_family *family, struct datasets *datasets, dsc_arena *arena,
                        dsc_err *err) DSC_MUST_CHECK;

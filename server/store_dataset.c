@@ -248,3 +248,15 @@ bool store_dataset_delete(struct store *store, const char *name, dsc_err *err)
     return users ? dsc_fail(err, FAULT_IN_USE, "", "a job that is not over reads %s", name)
                  : query_not_found(err, "dataset", name);
 }
+
+bool store_dataset_use(struct store *store, const char *name, int64_t job, dsc_err *err)
+{
+    struct query query = query_begin(store,
+                                     "INSERT OR IGNORE INTO job_dataset (job, dataset)"
+                                     " SELECT ?, id FROM dataset WHERE name = ?",
+                                     NULL);
+
+    query_bind_int(&query, job);
+    query_bind_text(&query, name);
+    return query_run(&query, NULL, err);
+}

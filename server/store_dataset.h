@@ -41,6 +41,10 @@ bool store_dataset_commit(struct store *store, const char *name, const char *for
 bool store_dataset_delete(struct store *store, const char *name,
                           dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
 
+/* An unfinished job reads it; one of that name that is in a folder is no failure. */
+bool store_dataset_use(struct store *store, const char *name, int64_t job,
+                       dsc_err *err) DSC_MUST_CHECK;
+
 /* Does any dataset have a file of this content? */
 bool store_dataset_has(struct store *store, const char *sha256, bool *has,
                        dsc_err *err) DSC_MUST_CHECK;

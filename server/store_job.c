@@ -123,7 +123,7 @@ static bool insert(struct store *store, struct job_row *row, const int64_t *vers
     bool ok = check_room(store, err) && insert_row(store, row, err);
 
     for (size_t i = 0; ok && i < count; i++)
-        ok = insert_version(store, row->seq, i, versions[i], err);
+        ok = !versions[i] || insert_version(store, row->seq, i, versions[i], err);
     return ok;
 }
 

@@ -46,7 +46,8 @@ struct job_row {
     int64_t created_at, started_at, finished_at; /* 0: not yet */
 };
 
-/* Insert a queued job that works with these versions; fills seq and created_at.
+/* Insert a queued job that works with these versions (0: none in that position); fills seq and
+ * created_at.
  * FAULT_QUOTA_EXCEEDED beyond LIMIT_JOBS_UNFINISHED or LIMIT_JOBS, FAULT_NOT_FOUND when a version
  * is gone. */
 bool store_job_insert(struct store *store, struct job_row *row, const int64_t *versions,

@@ -4,7 +4,7 @@
  *           -> row
  *
  * A crash leaves at most a file without a row, which the next start removes. */
-#include "dataset_impl.h"
+#include "collection_impl.h"
 #include "fault.h"
 #include "limits.h"
 #include "registry.h"
@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 struct upload {
-    struct datasets *datasets;
+    struct collection *collection;
     char dataset[64], file[80];
-    char path[DATASET_PATH_BYTES]; /* "" once it has its last name */
+    char path[COLLECTION_PATH_BYTES]; /* "" once it has its last name */
     char sha256[65];
     int fd;
     int64_t size_bytes;
@@ -50,14 +50,14 @@ static bool check_names(const char *dataset, const char *file, dsc_err *err)
 }
 
 /* Sooner than the row would say it, and before the bytes have come. */
-static bool check_open(struct datasets *datasets, const char *dataset, dsc_err *err)
+static bool check_open(struct collection *collection, const char *dataset, dsc_err *err)
 {
     struct dataset_row row = {.format = ""};
     dsc_arena arena;
     bool committed;
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
-    committed = store_dataset_find(datasets->store, dataset, &row, &arena, NULL) && row.format[0];
+    committed = store_dataset_find(collection->store, dataset, &row, &arena, NULL) && row.format[0];
     dsc_arena_release(&arena);
     return !committed || dsc_fail(err, FAULT_INVALID_STATE, "",
                                   "%s is committed: it does not change any more", dataset);
@@ -75,7 +75,7 @@ static bool fail_disk(dsc_err *err)
 static bool create(struct upload *upload, dsc_err *err)
 {
     snprintf(upload->path, sizeof upload->path, "%s/" UPLOAD_PREFIX "XXXXXX",
-             upload->datasets->dir);
+             upload->collection->dir);
     upload->fd = mkostemp(upload->path, O_CLOEXEC);
     if (upload->fd >= 0)
         return true;
@@ -83,19 +83,19 @@ static bool create(struct upload *upload, dsc_err *err)
     return fail_disk(err);
 }
 
-bool upload_open(struct upload **out, struct datasets *datasets, const char *dataset,
+bool upload_open(struct upload **out, struct collection *collection, const char *dataset,
                  const char *file, dsc_err *err)
 {
     struct upload *upload;
 
     *out = NULL;
-    if (!check_names(dataset, file, err) || !dataset_check_writable(datasets, dataset, err) ||
-        !check_open(datasets, dataset, err))
+    if (!check_names(dataset, file, err) || !collection_check_writable(collection, dataset, err) ||
+        !check_open(collection, dataset, err))
         return false;
     upload = calloc(1, sizeof *upload);
     if (!upload)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for an upload");
-    upload->datasets = datasets;
+    upload->collection = collection;
     upload->fd = -1;
     strcpy(upload->dataset, dataset); /* their lengths were checked */
     strcpy(upload->file, file);
@@ -138,13 +138,13 @@ static bool sync_folder(const char *dir, dsc_err *err)
 
 static bool keep(struct upload *upload, dsc_err *err)
 {
-    char path[DATASET_PATH_BYTES];
+    char path[COLLECTION_PATH_BYTES];
 
-    snprintf(path, sizeof path, "%s/%s", upload->datasets->dir, upload->sha256);
+    snprintf(path, sizeof path, "%s/%s", upload->collection->dir, upload->sha256);
     if (rename(upload->path, path) != 0)
         return fail_disk(err);
     upload->path[0] = '\0';
-    return sync_folder(upload->datasets->dir, err);
+    return sync_folder(upload->collection->dir, err);
 }
 
 /* The content of the file that this one takes the place of; "" when it takes none's. */
@@ -152,7 +152,7 @@ static const char *former(const struct upload *upload, dsc_arena *arena)
 {
     struct dataset dataset;
 
-    if (!dataset_find(upload->datasets, upload->dataset, &dataset, arena, NULL))
+    if (!collection_find(upload->collection, upload->dataset, &dataset, arena, NULL))
         return "";
     for (size_t i = 0; i < dataset.files; i++)
         if (strcmp(dataset.file[i].name, upload->file) == 0)
@@ -171,8 +171,8 @@ static bool enter(struct upload *upload, const struct dataset_file_row *row, boo
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
     old = former(upload, &arena);
     ok = keep(upload, err) &&
-         store_dataset_put(upload->datasets->store, upload->dataset, row, replaced, err) &&
-         (!*replaced || !old[0] || dataset_remove_unused(upload->datasets, old, err));
+         store_dataset_put(upload->collection->store, upload->dataset, row, replaced, err) &&
+         (!*replaced || !old[0] || collection_remove_unused(upload->collection, old, err));
     dsc_arena_release(&arena);
     return ok;
 }
@@ -180,7 +180,7 @@ static bool enter(struct upload *upload, const struct dataset_file_row *row, boo
 bool upload_finish(struct upload *upload, struct dataset_file_row *out, bool *replaced,
                    dsc_err *err)
 {
-    struct datasets *const datasets = upload->datasets;
+    struct collection *const collection = upload->collection;
     unsigned char digest[crypto_hash_sha256_BYTES];
     bool ok;
 
@@ -189,9 +189,9 @@ bool upload_finish(struct upload *upload, struct dataset_file_row *out, bool *re
     *out = (struct dataset_file_row) {upload->file, upload->sha256, upload->size_bytes};
     if (fsync(upload->fd) != 0)
         return fail_disk(err);
-    pthread_mutex_lock(&datasets->lock);
+    pthread_mutex_lock(&collection->lock);
     ok = enter(upload, out, replaced, err);
-    pthread_mutex_unlock(&datasets->lock);
+    pthread_mutex_unlock(&collection->lock);
     return ok;
 }
 

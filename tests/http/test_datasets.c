@@ -183,6 +183,28 @@ static void test_life(void **state)
     refuse("POST", DATASETS "/mine/commit", "{\"format\":\"csv\"}", 404, "not_found");
 }
 
+/* A dataset that a job is to read stays until the job is over. */
+static void test_in_use(void **state)
+{
+    static const char table[] = "x,class\n1,0\n2,1\n";
+    char path[128];
+
+    (void)state;
+    json_decref(put(DATASETS "/used/files/a.csv", table, strlen(table), 201));
+    static const char job[] =
+        "{\"type\":\"meta_train\",\"optimizer\":\"of-used\",\"problems\":[{\"type\":"
+        "\"softmax_regression\",\"params\":{\"dataset\":\"used\",\"batch\":2}}]}";
+    refuse("POST", "/v1/jobs", job, 422, "invalid_value"); /* not committed */
+    json_decref(ask("POST", DATASETS "/used/commit", "{\"format\":\"csv\"}", 200));
+    json_t *const made = ask("POST", "/v1/jobs", job, 202);
+    refuse("DELETE", DATASETS "/used", NULL, 409, "in_use");
+    snprintf(path, sizeof path, "/v1/jobs/%s/cancel", text(made, "id"));
+    json_decref(ask("POST", path, NULL, 200));
+    json_decref(made);
+    json_decref(ask("DELETE", DATASETS "/used", NULL, 204));
+    refuse("POST", "/v1/jobs", job, 422, "invalid_value"); /* gone */
+}
+
 static void test_refused(void **state)
 {
     struct asked asked = file_request(DATASETS "/mine/files/a", "x", 1);
@@ -197,6 +219,9 @@ static void test_refused(void **state)
     json_decref(put(DATASETS "/mine/files/a.csv", "x\n1\n", 4, 201));
     refuse("POST", DATASETS "/mine/commit", "{}", 422, "missing_field");
     refuse("POST", DATASETS "/mine/commit", "{\"format\":\"xls\"}", 422, "invalid_value");
+    refuse("POST", DATASETS "/mine/commit", "{\"format\":\"cifar\"}", 422, "invalid_value");
+    refuse("POST", DATASETS "/mine/commit", "{\"format\":\"csv\",\"target\":\"y\"}", 422,
+           "invalid_value");
     refuse("POST", DATASETS "/mine/commit", "{\"format\":\"csv\",\"x\":1}", 422, "unknown_field");
     json_decref(ask("DELETE", DATASETS "/mine", NULL, 204));
 }
@@ -313,10 +338,11 @@ static void test_too_many_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths), cmocka_unit_test(test_life),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_cut_off), cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_list),    cmocka_unit_test(test_too_many_files),
+        cmocka_unit_test(test_lengths),        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_in_use),
+        cmocka_unit_test(test_too_large),      cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_folder),         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_too_many_files),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

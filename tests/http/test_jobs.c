@@ -201,6 +201,29 @@ static void test_same_bits_as_the_command(void **state)
     json_decref(page);
 }
 
+/* On data that a client uploaded: the table is read by the submission and by the worker. */
+static void test_on_a_dataset(void **state)
+{
+    static const char table[] = "a,b,class\n0,1,0\n1,0,1\n0,2,0\n2,0,1\n";
+    const struct asked asked = {.method = "PUT",
+                                .path = "/v1/datasets/mine/files/train.csv",
+                                .type = "application/octet-stream",
+                                .body = table,
+                                .len = strlen(table)};
+
+    (void)state;
+    assert_int_equal(client_ask(&client, &asked).status, 201);
+    json_decref(ask("POST", "/v1/datasets/mine/commit", "{\"format\":\"csv\"}", 200));
+    json_t *const job = await_end(
+        submit("{\"type\":\"meta_train\",\"optimizer\":\"tabular\",\"problems\":[{\"type\":\"mlp\","
+               "\"params\":{\"dataset\":\"mine\",\"hidden\":[3],\"batch\":2}}],\"epochs\":3,"
+               "\"functions_per_step\":2,\"validation_functions\":2,"
+               "\"imitation\":{\"optimizer\":\"adam\",\"probability\":0.5,\"epochs\":2}}"));
+    assert_string_equal(text(job, "state"), "succeeded");
+    discard(job);
+    json_decref(ask("DELETE", "/v1/datasets/mine", NULL, 204));
+}
+
 /* --- an evaluation --- */
 
 static void test_evaluation(void **state)
@@ -382,6 +405,12 @@ static void test_refused(void **state)
         {TRAIN FOR PROBLEMS ",\"config\":{\"layers\":9}}", 422, "invalid_value", "/config/layers"},
         {TRAIN FOR PROBLEMS ",\"init_from\":\"nobody:3\"}", 404, "not_found", "/init_from"},
         {TRAIN FOR PROBLEMS ",\"init_from\":\"empty\"}", 409, "no_version", "/init_from"},
+        {TRAIN FOR PROBLEMS ",\"imitation\":{\"optimizer\":\"nobody\"}}", 404, "not_found",
+         "/imitation/optimizer"},
+        {TRAIN FOR "\"problems\":[{\"type\":\"mlp\"}]}", 422, "missing_field",
+         "/problems/0/params/dataset"},
+        {TRAIN FOR "\"problems\":[{\"type\":\"mlp\",\"params\":{\"dataset\":\"nobody\"}}]}", 422,
+         "invalid_value", "/problems/0/params/dataset"},
         {TRAIN FOR PROBLEMS ",\"horizon\":0}", 422, "invalid_value", "/horizon"},
         {TRAIN FOR PROBLEMS ",\"horizon\":10.5}", 422, "invalid_value", "/horizon"},
         {TRAIN FOR PROBLEMS ",\"horizon\":10}", 422, "invalid_value", "/unroll"},
@@ -637,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_same_bits_as_the_command),
+        cmocka_unit_test(test_on_a_dataset),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_refused),

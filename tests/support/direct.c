@@ -169,14 +169,16 @@ bool direct_open(struct direct *direct, dsc_err *err)
            metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err) &&
-           datasets_open(&app->datasets,
-                         &(struct datasets_means) {.dir = direct->dir, .store = app->store}, err) &&
+           collection_open(&app->collection,
+                           &(struct collection_means) {.dir = direct->dir, .store = app->store},
+                           err) &&
            watchers_open(&app->watchers,
                          &(struct watch_means) {app->store, app->control, .silent = true}, err) &&
            jobs_open(&app->jobs,
                      &(struct jobs_means) {.store = app->store,
                                            .registry = app->registry,
                                            .watchers = app->watchers,
+                                           .collection = app->collection,
                                            .kernel = app->kernel},
                      err);
 }
@@ -193,7 +195,7 @@ void direct_close(struct direct *direct)
     sessions_close(direct->app.sessions);
     registry_close(direct->app.registry);
     keyring_close(direct->app.keyring);
-    datasets_close(direct->app.datasets);
+    collection_close(direct->app.collection);
     metrics_close(direct->app.metrics);
     buf_drop(direct->app.openapi);
     store_close(direct->app.store);

@@ -1,7 +1,7 @@
-/* test_dataset.c -- datasets: uploaded, kept by content, found in a folder, tidied after a crash
+/* test_collection.c -- datasets: uploaded, kept by content, found in a folder, tidied after a crash
  *
- * Also upload.c, dataset_scan.c and store_dataset.c. */
-#include "server/dataset.h"
+ * Also upload.c, collection_scan.c and store_dataset.c. */
+#include "server/collection.h"
 #include "server/fault.h"
 #include "server/limits.h"
 
@@ -22,17 +22,17 @@
 struct room {
     char dir[64], folder[80]; /* the server's data; a folder of datasets */
     struct store *store;
-    struct datasets *datasets;
+    struct collection *collection;
     dsc_arena arena;
 };
 
-static void datasets_start(struct room *room, bool folder)
+static void collection_start(struct room *room, bool folder)
 {
-    assert_true(datasets_open(&room->datasets,
-                              &(struct datasets_means) {.dir = room->dir,
-                                                        .data_dir = folder ? room->folder : NULL,
-                                                        .store = room->store},
-                              NULL));
+    assert_true(collection_open(
+        &room->collection,
+        &(struct collection_means) {
+            .dir = room->dir, .data_dir = folder ? room->folder : NULL, .store = room->store},
+        NULL));
 }
 
 static int set_up(void **state)
@@ -73,7 +73,7 @@ static int tear_down(void **state)
 {
     struct room *const room = *state;
 
-    datasets_close(room->datasets);
+    collection_close(room->collection);
     store_close(room->store);
     dsc_arena_release(&room->arena);
     remove_tree(room->dir);
@@ -91,7 +91,7 @@ static struct dataset_file_row upload(struct room *room, const char *dataset, co
     const size_t half = strlen(bytes) / 2;
     bool replaced = !replaces;
 
-    assert_true(upload_open(&up, room->datasets, dataset, file, NULL));
+    assert_true(upload_open(&up, room->collection, dataset, file, NULL));
     assert_true(upload_write(up, bytes, half, NULL));
     assert_true(upload_write(up, bytes + half, strlen(bytes) - half, NULL));
     assert_true(upload_finish(up, &row, &replaced, NULL));
@@ -107,7 +107,7 @@ static void refuse_upload(struct room *room, const char *dataset, const char *fi
     struct upload *up;
     dsc_err err = {0};
 
-    assert_false(upload_open(&up, room->datasets, dataset, file, &err));
+    assert_false(upload_open(&up, room->collection, dataset, file, &err));
     assert_null(up);
     assert_int_equal(err.code, code);
 }
@@ -116,7 +116,7 @@ static struct dataset find(struct room *room, const char *name)
 {
     struct dataset dataset;
 
-    assert_true(dataset_find(room->datasets, name, &dataset, &room->arena, NULL));
+    assert_true(collection_find(room->collection, name, &dataset, &room->arena, NULL));
     return dataset;
 }
 
@@ -149,7 +149,7 @@ static void test_upload(void **state)
 {
     struct room *const room = *state;
 
-    datasets_start(room, false);
+    collection_start(room, false);
     const struct dataset_file_row row = upload(room, "mine", "b.csv", "1,2\n3,4\n", false);
     assert_string_equal(row.name, "b.csv");
     assert_int_equal(row.size_bytes, 8);
@@ -168,7 +168,7 @@ static void test_an_empty_file(void **state)
 {
     struct room *const room = *state;
 
-    datasets_start(room, false);
+    collection_start(room, false);
     assert_string_equal(upload(room, "mine", "a", "", false).sha256,
                         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
@@ -178,7 +178,7 @@ static void test_kept_by_content(void **state)
 {
     struct room *const room = *state;
 
-    datasets_start(room, false);
+    collection_start(room, false);
     upload(room, "one", "a", "same", false);
     upload(room, "two", "b", "same", false);
     assert_int_equal(count_stored(room), 1);
@@ -188,23 +188,23 @@ static void test_kept_by_content(void **state)
     assert_int_equal(count_stored(room), 2);
     upload(room, "one", "a", "third", true); /* itself */
     expect_bytes(find(room, "one").file[0].path, "third");
-    assert_true(dataset_delete(room->datasets, "one", NULL));
+    assert_true(collection_delete(room->collection, "one", NULL));
     assert_int_equal(count_stored(room), 1);
     expect_bytes(find(room, "two").file[0].path, "same");
-    assert_true(dataset_delete(room->datasets, "two", NULL));
+    assert_true(collection_delete(room->collection, "two", NULL));
     assert_int_equal(count_stored(room), 0);
 }
 
 static void test_names(void **state)
 {
-    static const char *const datasets[] = {"", "Mine", ".mine", "a/b", "mine "};
+    static const char *const names[] = {"", "Mine", ".mine", "a/b", "mine "};
     static const char *const files[] = {"", ".", "..", ".hidden", "a/b", "-a", "a b", "\xc3\xa4"};
     struct room *const room = *state;
     char longest[81];
 
-    datasets_start(room, false);
-    for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++)
-        refuse_upload(room, datasets[i], "a", FAULT_INVALID_VALUE);
+    collection_start(room, false);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        refuse_upload(room, names[i], "a", FAULT_INVALID_VALUE);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         refuse_upload(room, "mine", files[i], FAULT_INVALID_VALUE);
     memset(longest, 'a', 80);
@@ -221,13 +221,13 @@ static void test_unfinished(void **state)
     struct dataset dataset;
     dsc_err err = {0};
 
-    datasets_start(room, false);
-    assert_true(upload_open(&up, room->datasets, "mine", "a", NULL));
+    collection_start(room, false);
+    assert_true(upload_open(&up, room->collection, "mine", "a", NULL));
     assert_true(upload_write(up, "bytes", 5, NULL));
     assert_int_equal(count_stored(room), 1);
     upload_free(up);
     assert_int_equal(count_stored(room), 0);
-    assert_false(dataset_find(room->datasets, "mine", &dataset, &room->arena, &err));
+    assert_false(collection_find(room->collection, "mine", &dataset, &room->arena, &err));
     assert_int_equal(err.code, FAULT_NOT_FOUND);
 }
 
@@ -237,9 +237,9 @@ static void test_tidied(void **state)
     struct room *const room = *state;
     char path[256], name[65];
 
-    datasets_start(room, false);
+    collection_start(room, false);
     upload(room, "mine", "a", "kept", false);
-    datasets_close(room->datasets);
+    collection_close(room->collection);
     snprintf(path, sizeof path, "%s/datasets/upload-abcdef", room->dir);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     memset(name, '0', 64);
@@ -247,7 +247,7 @@ static void test_tidied(void **state)
     snprintf(path, sizeof path, "%s/datasets/%s", room->dir, name);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     assert_int_equal(count_stored(room), 3);
-    datasets_start(room, false);
+    collection_start(room, false);
     assert_int_equal(count_stored(room), 1);
     expect_bytes(find(room, "mine").file[0].path, "kept");
 }
@@ -261,16 +261,92 @@ static void test_many_files(void **state)
     dsc_err err = {0};
     char name[16];
 
-    datasets_start(room, false);
+    collection_start(room, false);
     for (int i = 0; i < LIMIT_DATASET_FILES; i++) {
         snprintf(name, sizeof name, "f%d", i);
         upload(room, "mine", name, "x", false);
     }
-    assert_true(upload_open(&up, room->datasets, "mine", "more", NULL));
+    assert_true(upload_open(&up, room->collection, "mine", "more", NULL));
     assert_false(upload_finish(up, &row, &replaced, &err));
     assert_int_equal(err.code, FAULT_QUOTA_EXCEEDED);
     upload_free(up);
     assert_int_equal(find(room, "mine").files, LIMIT_DATASET_FILES);
+}
+
+/* --- committed, and read --- */
+
+static bool commit(struct room *room, const char *name, enum dataset_format format,
+                   const char *target, dsc_err *err)
+{
+    struct dataset dataset;
+
+    *err = (dsc_err) {.code = DSC_OK};
+    return collection_commit(room->collection, name, format, target, &dataset, &room->arena, err);
+}
+
+static void test_committed(void **state)
+{
+    struct room *const room = *state;
+    dsc_dataset *read = NULL;
+    dsc_err err = {0};
+    float x[2];
+
+    collection_start(room, false);
+    upload(room, "mine", "train.csv", "a,b,class\n1,2,no\n3,4,yes\n", false);
+    assert_false(collection_read(room->collection, "mine", &read, &err));
+    assert_int_equal(err.code, FAULT_INVALID_VALUE);
+    assert_false(commit(room, "mine", DATASET_IDX, "", &err));
+    assert_int_equal(err.code, FAULT_INVALID_VALUE);
+    assert_string_equal(err.where, "format");
+    assert_false(commit(room, "mine", DATASET_CSV, "nothing", &err));
+    assert_int_equal(err.code, FAULT_INVALID_VALUE);
+    assert_int_equal(count_stored(room), 1); /* nothing was left behind */
+    upload(room, "mine", "train.csv", "a,b,class\n1,2,no\n5,4,yes\n", true);
+    assert_true(commit(room, "mine", DATASET_CSV, "class", &err));
+    assert_string_equal(find(room, "mine").format, "csv");
+    assert_true(commit(room, "mine", DATASET_CSV, "class", &err)); /* again */
+    assert_false(commit(room, "mine", DATASET_CSV, "a", &err));
+    assert_int_equal(err.code, FAULT_INVALID_STATE);
+    refuse_upload(room, "mine", "more.csv", FAULT_INVALID_STATE);
+
+    collection_close(room->collection);
+    collection_start(room, false);
+    assert_true(collection_read(room->collection, "mine", &read, NULL));
+    assert_int_equal(read->rows, 2);
+    assert_int_equal(read->features, 2);
+    assert_int_equal(read->classes, 2);
+    dsc_dataset_row(read, 1, x);
+    dsc_dataset_free(read);
+    assert_true(collection_delete(room->collection, "mine", NULL));
+    assert_int_equal(count_stored(room), 0);
+}
+
+/* Files that a format wants by name, found again though they are kept by content. */
+static void test_idx(void **state)
+{
+    static const unsigned char images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 255},
+                               labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 0, 1};
+    struct room *const room = *state;
+    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
+    dsc_dataset *read;
+    dsc_err err = {0};
+
+    collection_start(room, false);
+    for (int i = 0; i < 2; i++) {
+        struct upload *up;
+        struct dataset_file_row row;
+        bool replaced;
+        assert_true(upload_open(&up, room->collection, "tiny", names[i], NULL));
+        assert_true(upload_write(up, i ? labels : images, i ? sizeof labels : sizeof images, NULL));
+        assert_true(upload_finish(up, &row, &replaced, NULL));
+        upload_free(up);
+    }
+    if (!commit(room, "tiny", DATASET_IDX, "", &err))
+        fail_msg("%s: %s", err.where, err.text);
+    assert_true(collection_read(room->collection, "tiny", &read, NULL));
+    assert_int_equal(read->rows, 2);
+    assert_int_equal(read->features, 1);
+    dsc_dataset_free(read);
 }
 
 /* --- a folder --- */
@@ -325,8 +401,9 @@ static void test_folder(void **state)
     assert_int_equal(mkdir(deep, 0700), 0);
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         make_file(room, made[i]);
-    datasets_start(room, true);
-    assert_true(dataset_list(room->datasets, NULL, 100, &list, &count, &more, &room->arena, NULL));
+    collection_start(room, true);
+    assert_true(
+        collection_list(room->collection, NULL, 100, &list, &count, &more, &room->arena, NULL));
     assert_int_equal(count, WANT);
     for (size_t i = 0; i < WANT; i++) {
         assert_string_equal(list[i].name, want[i].name);
@@ -337,7 +414,7 @@ static void test_folder(void **state)
         expect_bytes(list[i].file[0].path, "0123456789");
     }
     assert_string_equal(find(room, "digits").file[0].name, "digits.tes");
-    assert_false(dataset_delete(room->datasets, "mnist", &err));
+    assert_false(collection_delete(room->collection, "mnist", &err));
     assert_int_equal(err.code, FAULT_BUILTIN_PROTECTED);
     refuse_upload(room, "mnist", "a", FAULT_BUILTIN_PROTECTED);
 }
@@ -354,14 +431,14 @@ static void test_pages(void **state)
 
     make_file(room, "b.csv");
     make_file(room, "d.csv");
-    datasets_start(room, false);
+    collection_start(room, false);
     for (size_t i = 0; i < 5; i++)
         upload(room, names[i], "x", "y", false); /* b and d will be hidden */
-    datasets_close(room->datasets);
-    datasets_start(room, true);
+    collection_close(room->collection);
+    collection_start(room, true);
     while (more) {
         assert_true(
-            dataset_list(room->datasets, after, 2, &list, &count, &more, &room->arena, NULL));
+            collection_list(room->collection, after, 2, &list, &count, &more, &room->arena, NULL));
         assert_int_equal(count, seen < 4 ? 2 : 1);
         for (size_t i = 0; i < count; i++, seen++) {
             assert_string_equal(list[i].name, names[seen]);
@@ -377,9 +454,9 @@ static void test_no_folder(void **state)
     struct room *const room = *state;
     dsc_err err = {0};
 
-    assert_false(datasets_open(
-        &room->datasets,
-        &(struct datasets_means) {.dir = room->dir, .data_dir = "/no/such", .store = room->store},
+    assert_false(collection_open(
+        &room->collection,
+        &(struct collection_means) {.dir = room->dir, .data_dir = "/no/such", .store = room->store},
         &err));
     assert_int_equal(err.code, FAULT_INTERNAL);
 }
@@ -394,6 +471,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unfinished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tidied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_committed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_idx, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_folder, set_up, tear_down),

@@ -1,4 +1,4 @@
-/* dataset_scan.c -- what a folder of data offers
+/* collection_scan.c -- what a folder of data offers
  *
  *     mnist/train-images-idx3-ubyte.gz ...    dataset mnist, format idx
  *     cifar-10/data_batch_1.bin.gz ...        dataset cifar-10, format cifar
@@ -8,7 +8,7 @@
  * The ends of names decide; what no format knows (licences, descriptions) is passed over, as are
  * names that a dataset cannot have. Files in one folder that belong to one dataset follow each
  * other by name. */
-#include "dataset_impl.h"
+#include "collection_impl.h"
 #include "fault.h"
 #include "limits.h"
 #include "log.h"
@@ -61,11 +61,11 @@ static bool name_of(const char *folder, const char *file, enum dataset_format fo
     return registry_name_ok(out);
 }
 
-static struct dataset *find(struct datasets *datasets, const char *name)
+static struct dataset *find(struct collection *collection, const char *name)
 {
-    for (size_t i = 0; i < datasets->folders; i++)
-        if (strcmp(datasets->folder[i].name, name) == 0)
-            return &datasets->folder[i];
+    for (size_t i = 0; i < collection->folders; i++)
+        if (strcmp(collection->folder[i].name, name) == 0)
+            return &collection->folder[i];
     return NULL;
 }
 
@@ -74,38 +74,38 @@ static bool no_memory(dsc_err *err)
     return dsc_fail(err, FAULT_OUT_OF_MEMORY, "--data-dir", "there is no memory for its list");
 }
 
-static bool add_dataset(struct datasets *datasets, const char *name, enum dataset_format format,
+static bool add_dataset(struct collection *collection, const char *name, enum dataset_format format,
                         struct dataset **out, dsc_err *err)
 {
-    struct dataset *const to = &datasets->folder[datasets->folders];
+    struct dataset *const to = &collection->folder[collection->folders];
 
     *out = NULL;
-    if (datasets->folders == LIMIT_DATASETS) {
+    if (collection->folders == LIMIT_DATASETS) {
         log_line(LOG_WARN, "dataset", "there are more than %d in the folder", LIMIT_DATASETS);
         return true;
     }
     *to = (struct dataset) {
-        .name = dsc_arena_text(&datasets->arena, name, strlen(name)),
+        .name = dsc_arena_text(&collection->arena, name, strlen(name)),
         .format = dataset_format_words[format],
         .target = "",
         .read_only = true,
-        .file = dsc_arena_take(&datasets->arena, LIMIT_DATASET_FILES, sizeof *to->file)};
+        .file = dsc_arena_take(&collection->arena, LIMIT_DATASET_FILES, sizeof *to->file)};
     if (!to->name || !to->file)
         return no_memory(err);
-    datasets->folders++;
+    collection->folders++;
     *out = to;
     return true;
 }
 
-static bool add_file(struct datasets *datasets, struct dataset *to, const char *name,
+static bool add_file(struct collection *collection, struct dataset *to, const char *name,
                      const char *path, int64_t size, dsc_err *err)
 {
     struct dataset_file *const file = &to->file[to->files];
 
     if (to->files == LIMIT_DATASET_FILES)
         return true;
-    *file = (struct dataset_file) {.name = dsc_arena_text(&datasets->arena, name, strlen(name)),
-                                   .path = dsc_arena_text(&datasets->arena, path, strlen(path)),
+    *file = (struct dataset_file) {.name = dsc_arena_text(&collection->arena, name, strlen(name)),
+                                   .path = dsc_arena_text(&collection->arena, path, strlen(path)),
                                    .sha256 = "",
                                    .size_bytes = size};
     to->files++;
@@ -113,7 +113,7 @@ static bool add_file(struct datasets *datasets, struct dataset *to, const char *
 }
 
 /* One file of `folder`; files of another format than the dataset's first are passed over. */
-static bool take_file(struct datasets *datasets, const char *folder, const char *name,
+static bool take_file(struct collection *collection, const char *folder, const char *name,
                       const char *path, int64_t size, dsc_err *err)
 {
     enum dataset_format format;
@@ -121,20 +121,20 @@ static bool take_file(struct datasets *datasets, const char *folder, const char 
 
     if (!format_of(name, &format) || !name_of(folder, name, format, dataset))
         return true;
-    struct dataset *to = find(datasets, dataset);
-    if (!to && !add_dataset(datasets, dataset, format, &to, err))
+    struct dataset *to = find(collection, dataset);
+    if (!to && !add_dataset(collection, dataset, format, &to, err))
         return false;
     return !to || strcmp(to->format, dataset_format_words[format]) != 0 ||
-           add_file(datasets, to, name, path, size, err);
+           add_file(collection, to, name, path, size, err);
 }
 
 /* A folder; `depth` 0: its own folders as well. */
-static bool take_folder(struct datasets *datasets, const char *path, const char *name, int depth,
-                        dsc_err *err)
+static bool take_folder(struct collection *collection, const char *path, const char *name,
+                        int depth, dsc_err *err)
 {
     struct dirent **entries;
     const int count = scandir(path, &entries, NULL, alphasort);
-    char inner[DATASET_PATH_BYTES];
+    char inner[COLLECTION_PATH_BYTES];
     struct stat status;
     bool ok = true;
 
@@ -147,9 +147,9 @@ static bool take_folder(struct datasets *datasets, const char *path, const char 
         const bool seen =
             ok && entry[0] != '.' && (size_t)len < sizeof inner && stat(inner, &status) == 0;
         if (seen && S_ISREG(status.st_mode))
-            ok = take_file(datasets, name, entry, inner, (int64_t)status.st_size, err);
+            ok = take_file(collection, name, entry, inner, (int64_t)status.st_size, err);
         else if (seen && S_ISDIR(status.st_mode) && depth == 0)
-            ok = take_folder(datasets, inner, entry, depth + 1, err);
+            ok = take_folder(collection, inner, entry, depth + 1, err);
         free(entries[i]);
     }
     free(entries);
@@ -161,13 +161,14 @@ static int compare(const void *a, const void *b)
     return strcmp(((const struct dataset *)a)->name, ((const struct dataset *)b)->name);
 }
 
-bool dataset_scan(struct datasets *datasets, const char *data_dir, dsc_err *err)
+bool collection_scan(struct collection *collection, const char *data_dir, dsc_err *err)
 {
-    datasets->folder = dsc_arena_take(&datasets->arena, LIMIT_DATASETS, sizeof *datasets->folder);
-    if (!datasets->folder)
+    collection->folder =
+        dsc_arena_take(&collection->arena, LIMIT_DATASETS, sizeof *collection->folder);
+    if (!collection->folder)
         return no_memory(err);
-    if (!take_folder(datasets, data_dir, "", 0, err))
+    if (!take_folder(collection, data_dir, "", 0, err))
         return false;
-    qsort(datasets->folder, datasets->folders, sizeof *datasets->folder, compare);
+    qsort(collection->folder, collection->folders, sizeof *collection->folder, compare);
     return true;
 }
