@@ -95,8 +95,10 @@ static int set_up(void **state)
     sem_init(&office->go, 0, 0);
     sem_init(&office->done, 0, 0);
     *state = office;
-    return http_start(&office->http, &(struct http_options) {.host = "127.0.0.1"},
-                      &(struct http_calls) {begin, serve, done, office}, NULL) &&
+    return http_start(
+               &office->http, &(struct http_options) {.host = "127.0.0.1"},
+               &(struct http_calls) {.begin = begin, .serve = serve, .done = done, .app = office},
+               NULL) &&
                    pthread_create(&office->clerk, NULL, clerk, office) == 0
                ? 0
                : -1;
