@@ -351,8 +351,8 @@ static void job_draw(void *arg, size_t index, int worker)
 
     (void)worker;
     if (draw_sheet(train, sheet, &train->spec.dressing) && train->record.imitated &&
-             !dsc_teacher_begin(&sheet->teacher, train->spec.imitation.teacher, &sheet->batch,
-                                train->spec.unroll, &sheet->err))
+        !dsc_teacher_begin(&sheet->teacher, train->spec.imitation.teacher, &sheet->batch,
+                           train->spec.unroll, &sheet->err))
         return; /* sheet->err says why */
 }
 
