@@ -7,9 +7,7 @@
 
 extern const struct shape health_shape, info_shape, optimizer_new_shape, optimizer_shape,
     optimizer_page_shape, version_new_shape, version_shape, version_page_shape, session_new_shape,
-    session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape,
-    job_new_shape, job_shape, job_page_shape, event_page_shape, parameter_shape, problem_page_shape,
-    dataset_shape, dataset_file_shape, dataset_page_shape, dataset_commit_shape;
+    session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape;
 
 handler livez_get, readyz_get, info_get, openapi_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
@@ -25,10 +23,15 @@ bool layout_read(struct call *call, const struct session_new *in, struct session
                  dsc_err *err) DSC_MUST_CHECK;
 bool layout_show(struct call *call, const struct session_row *row, struct session_body *out,
                  dsc_err *err) DSC_MUST_CHECK;
+handler metrics_get;
+handler key_post, key_list, key_get, key_patch, key_remove, key_rotate;
+
+/* Long work, and what it is done on. */
+extern const struct shape job_new_shape, job_shape, job_page_shape, event_page_shape,
+    parameter_shape, problem_page_shape, dataset_shape, dataset_file_shape, dataset_page_shape,
+    dataset_commit_shape;
 handler job_post, job_list, job_get, job_remove, job_hold, job_release, job_abort, job_events;
 handler problem_list, dataset_file_put, dataset_close, dataset_page, dataset_get, dataset_remove;
 piece_handler dataset_file_piece;
-handler metrics_get;
-handler key_post, key_list, key_get, key_patch, key_remove, key_rotate;
 
 #endif

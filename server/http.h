@@ -83,11 +83,11 @@ uint16_t http_port(const struct http *http);
 const char *http_header(const struct request *request, const char *name);
 const char *http_query(const struct request *request, const char *name);
 
-/* The piece was taken: body is empty again, and the next one may come. Any thread. */
-void http_more(struct request *request);
-
 /* Answer. Exactly once for each request, on any thread. X-Request-Id is added. */
 void http_reply(struct request *request, struct reply *reply);
+
+/* A piece was taken: body is empty again, and the next one may come. Any thread. */
+void http_more(struct request *request);
 
 /* Append a header whose value is formatted; cut at its room. */
 void reply_header(struct reply *reply, const char *name, const char *fmt, ...) DSC_PRINTF(3, 4);

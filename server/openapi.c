@@ -267,9 +267,9 @@ static json_t *all_schemas(void)
 
 /* What stands in braces in a path. */
 static const struct field path_rows[] = {
+    {"file", FIELD_STRING, .min = 1, .max = 79, .doc = "A file's name."},
     {"name", FIELD_STRING, .min = 1, .max = 63, .doc = "An optimizer's name."},
     {"n", FIELD_INT, .min = 1, .max = STEP_MAX, .doc = "A version's number."},
-    {"file", FIELD_STRING, .min = 1, .max = 79, .doc = "A file's name."},
     {"id", FIELD_STRING, .min = 1, .max = 79, .doc = "The id that its creation gave."},
     {0},
 };
