@@ -66,8 +66,9 @@ typedef struct {
  * finite is then known while the step can still be given up. A family that does not must bound its
  * update beforehand (update_bound). */
 typedef struct {
-    int (*phases)(const dsc_hyper *hyper); /* 2 to DSC_PHASES_MAX; 3 at least if it proposes */
+    int (*phases)(const dsc_hyper *hyper); /* 1 to DSC_PHASES_MAX; 3 at least if it proposes */
     bool proposes;
+    bool remembers; /* the shared numbers are part of the state; else they are of one step only */
     size_t (*partial_len)(const dsc_hyper *hyper);
     size_t (*shared_len)(const dsc_hyper *hyper); /* zeros before the first step */
 
@@ -117,7 +118,7 @@ typedef struct dsc_family {
 
 extern const dsc_family dsc_family_sgd, dsc_family_momentum, dsc_family_nag, dsc_family_rmsprop,
     dsc_family_adagrad, dsc_family_adam, dsc_family_amsgrad, dsc_family_lion, dsc_family_rprop,
-    dsc_family_lbfgs, dsc_family_lstm;
+    dsc_family_lbfgs, dsc_family_lstm, dsc_family_lstm_gac;
 
 /* Every family, NULL-terminated: the one list to extend. */
 extern const dsc_family *const dsc_families[];

@@ -400,6 +400,7 @@ static double lbfgs_update_bound(const dsc_model *model, double grad_max, double
 static const dsc_coupled coupled = {
     .phases = lbfgs_phases,
     .proposes = true,
+    .remembers = true,
     .partial_len = partial_len,
     .shared_len = shared_len,
     .join = lbfgs_join,

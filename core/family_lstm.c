@@ -19,70 +19,28 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HIDDEN_SIZE, LAYERS, PREPROCESSING, P, INPUT_SCALE, OUTPUT_SCALE };
-enum { LOG_SIGN, NONE };
-enum { HIDDEN_MAX = 256, LAYERS_MAX = 4 };
 enum { GATE_I, GATE_F, GATE_G, GATE_O };
 
-static const char *const preprocessing_words[] = {[LOG_SIGN] = "log_sign", [NONE] = "none", NULL};
+const char *const dsc_lstm_preprocessings[] = {
+    [DSC_LSTM_LOG_SIGN] = "log_sign", [DSC_LSTM_NONE] = "none", NULL};
 
-static const dsc_hyper_spec hyper_spec[] = {
-    [HIDDEN_SIZE] = {.name = "hidden_size",
-                     .kind = DSC_HYPER_INT,
-                     .min = 1,
-                     .max = HIDDEN_MAX,
-                     .initial = 20,
-                     .doc = "Cells of a layer."},
-    [LAYERS] = {.name = "layers",
-                .kind = DSC_HYPER_INT,
-                .min = 0,
-                .max = LAYERS_MAX,
-                .initial = 2,
-                .doc = "Layers of cells; with 0 the update is a linear map of the input."},
-    [PREPROCESSING] = {.name = "preprocessing",
-                       .kind = DSC_HYPER_WORD,
-                       .max = NONE,
-                       .initial = LOG_SIGN,
-                       .words = preprocessing_words,
-                       .doc = "What is made of a gradient: its logarithm and sign, or itself."},
-    [P] = {.name = "p",
-           .kind = DSC_HYPER_REAL,
-           .min = 1,
-           .max = 100,
-           .initial = 10,
-           .doc = "log_sign tells gradients apart down to e^-p."},
-    [INPUT_SCALE] = {.name = "input_scale",
-                     .kind = DSC_HYPER_REAL,
-                     .min = 0,
-                     .max = 1e30,
-                     .initial = 1,
-                     .open = true,
-                     .doc = "Multiplies the gradient when preprocessing is none."},
-    [OUTPUT_SCALE] = {.name = "output_scale",
-                      .kind = DSC_HYPER_REAL,
-                      .min = 0,
-                      .max = 1e30,
-                      .initial = 0.1,
-                      .open = true,
-                      .doc = "Multiplies the network's answer."},
-    {.name = NULL},
-};
+static const dsc_hyper_spec hyper_spec[] = {DSC_LSTM_ROWS, {.name = NULL}};
 
 /* --- sizes --- */
 
 static size_t hidden_of(const dsc_hyper *hyper)
 {
-    return (size_t)hyper->value[HIDDEN_SIZE];
+    return (size_t)hyper->value[DSC_LSTM_HIDDEN_SIZE];
 }
 
 static int layers_of(const dsc_hyper *hyper)
 {
-    return (int)hyper->value[LAYERS];
+    return (int)hyper->value[DSC_LSTM_LAYERS];
 }
 
 static size_t inputs_of(const dsc_hyper *hyper)
 {
-    return hyper->value[PREPROCESSING] == LOG_SIGN ? 2 : 1;
+    return hyper->value[DSC_LSTM_PREPROCESSING] == DSC_LSTM_LOG_SIGN ? 2 : 1;
 }
 
 /* Inputs of layer `index`; for index == layers, of the readout. */
@@ -91,7 +49,7 @@ static size_t layer_inputs(const dsc_hyper *hyper, int index)
     return index == 0 ? inputs_of(hyper) : hidden_of(hyper);
 }
 
-static void lstm_phi_layout(dsc_layout *phi, const dsc_hyper *hyper)
+void dsc_lstm_phi_layout(dsc_layout *phi, const dsc_hyper *hyper)
 {
     const size_t hidden = hidden_of(hyper), gates = DSC_LSTM_GATES * hidden;
     const int layers = layers_of(hyper);
@@ -106,7 +64,7 @@ static void lstm_phi_layout(dsc_layout *phi, const dsc_hyper *hyper)
     dsc_layout_add(phi, "output.bias", 0, 1, 1, 0);
 }
 
-static void lstm_state_layout(dsc_layout *state, const dsc_hyper *hyper)
+void dsc_lstm_state_layout(dsc_layout *state, const dsc_hyper *hyper)
 {
     for (int i = 0; i < layers_of(hyper); i++) {
         dsc_layout_add(state, "h_l%d", i, 1, hidden_of(hyper), 0);
@@ -137,7 +95,7 @@ static bool guess_inputs(dsc_hyper *hyper, const dsc_tensor *tensor, dsc_err *er
     if (tensor->rank != 2 || (inputs != 1 && inputs != 2))
         return dsc_fail(err, DSC_EWEIGHTS, tensor->name,
                         "must have 1 column (no preprocessing) or 2 (log_sign)");
-    hyper->value[PREPROCESSING] = inputs == 2 ? LOG_SIGN : NONE;
+    hyper->value[DSC_LSTM_PREPROCESSING] = inputs == 2 ? DSC_LSTM_LOG_SIGN : DSC_LSTM_NONE;
     return true;
 }
 
@@ -145,14 +103,14 @@ static bool guess_hidden(dsc_hyper *hyper, const dsc_tensor *output, dsc_err *er
 {
     const size_t hidden = output->shape[1];
 
-    if (output->rank != 2 || hidden < 1 || hidden > HIDDEN_MAX)
+    if (output->rank != 2 || hidden < 1 || hidden > DSC_LSTM_HIDDEN_MAX)
         return dsc_fail(err, DSC_EWEIGHTS, output->name, "must have one row of 1 to %d columns",
-                        HIDDEN_MAX);
-    hyper->value[HIDDEN_SIZE] = (double)hidden;
+                        DSC_LSTM_HIDDEN_MAX);
+    hyper->value[DSC_LSTM_HIDDEN_SIZE] = (double)hidden;
     return true;
 }
 
-static bool lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *err)
+bool dsc_lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *err)
 {
     const dsc_tensor *const output = dsc_layout_find(file, "output.weight");
     const dsc_tensor *const first = dsc_layout_find(file, "lstm.weight_ih_l0");
@@ -162,16 +120,16 @@ static bool lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *
 
     if (!output)
         return dsc_fail(err, DSC_EWEIGHTS, "output.weight", "is missing");
-    if (layers > LAYERS_MAX)
+    if (layers > DSC_LSTM_LAYERS_MAX)
         return dsc_fail(err, DSC_EWEIGHTS, NULL, "there are %d layers; at most %d are possible",
-                        layers, LAYERS_MAX);
-    dsc_hyper_init(&guess, hyper_spec);
-    guess.value[LAYERS] = layers;
-    guess.value[OUTPUT_SCALE] = 1;
+                        layers, DSC_LSTM_LAYERS_MAX);
+    dsc_hyper_init(&guess, hyper->spec);
+    guess.value[DSC_LSTM_LAYERS] = layers;
+    guess.value[DSC_LSTM_OUTPUT_SCALE] = 1;
     if (!guess_inputs(&guess, first ? first : output, err) ||
         (first && !guess_hidden(&guess, output, err)))
         return false;
-    lstm_phi_layout(&want, &guess);
+    dsc_lstm_phi_layout(&want, &guess);
     if (!dsc_layout_match(file, &want, err))
         return false;
     *hyper = guess;
@@ -189,14 +147,14 @@ static void fill_uniform(float *x, size_t len, double size, dsc_rng *rng)
 /* PyTorch's: uniform within 1 / sqrt(hidden), for the readout within 1 / sqrt(its inputs). Two
  * changes: a forget bias of 1 more, so that gradients reach back far enough to be learned from, and
  * a readout ten times smaller, so that the first updates are small. */
-static void lstm_phi_init(float *phi, dsc_rng *rng, const dsc_hyper *hyper)
+void dsc_lstm_phi_init(float *phi, dsc_rng *rng, const dsc_hyper *hyper)
 {
     const size_t hidden = hidden_of(hyper);
     const int layers = layers_of(hyper);
     dsc_layout layout = {0};
     int at = 0;
 
-    lstm_phi_layout(&layout, hyper);
+    dsc_lstm_phi_layout(&layout, hyper);
     for (; at < 4 * layers; at++) {
         const dsc_tensor *const tensor = &layout.tensor[at];
 
@@ -220,7 +178,7 @@ enum {
     SIZES
 };
 
-static size_t lstm_pack_len(const dsc_hyper *hyper)
+size_t dsc_lstm_pack_len(const dsc_hyper *hyper)
 {
     const int layers = layers_of(hyper);
     size_t len = 1 + layer_inputs(hyper, layers) + SIZES;
@@ -292,14 +250,14 @@ static float largest_gate(const float *row, const dsc_hyper *hyper)
     return largest;
 }
 
-static void lstm_pack(float *packed, const float *phi, const dsc_hyper *hyper)
+void dsc_lstm_pack(float *packed, const float *phi, const dsc_hyper *hyper)
 {
     const int layers = layers_of(hyper);
     const size_t readout = layer_inputs(hyper, layers);
     float *row = packed, *sizes;
     dsc_layout layout = {0};
 
-    lstm_phi_layout(&layout, hyper);
+    dsc_lstm_phi_layout(&layout, hyper);
     for (int i = 0; i < layers; i++) {
         const dsc_tensor *const tensor = &layout.tensor[4 * i];
         const weights w = {.ih = phi + tensor[0].offset,
@@ -324,19 +282,19 @@ static void lstm_pack(float *packed, const float *phi, const dsc_hyper *hyper)
 /* The largest |input| of the network for gradients up to grad_max. */
 static double input_bound(const dsc_hyper *hyper, double grad_max)
 {
-    if (hyper->value[PREPROCESSING] == NONE)
-        return grad_max * hyper->value[INPUT_SCALE];
-    return fmax(1, log((double)FLT_MAX) / hyper->value[P]);
+    if (hyper->value[DSC_LSTM_PREPROCESSING] == DSC_LSTM_NONE)
+        return grad_max * hyper->value[DSC_LSTM_INPUT_SCALE];
+    return fmax(1, log((double)FLT_MAX) / hyper->value[DSC_LSTM_P]);
 }
 
 /* |h| <= 1 holds whatever the state, unless a sum inside the layers overflows and becomes NaN: then
  * nothing can be promised. Without layers the readout sees the inputs. The rounding of some hundred
  * additions is far below the last factor. */
-static double lstm_update_bound(const dsc_model *model, double grad_max, double state_max)
+double dsc_lstm_update_bound(const dsc_model *model, double grad_max, double state_max)
 {
     const double rounding = 1 + 1e-4, safe = (double)FLT_MAX / 2;
     const dsc_hyper *const hyper = dsc_model_hyper(model);
-    const float *const sizes = dsc_model_packed(model) + lstm_pack_len(hyper) - SIZES;
+    const float *const sizes = dsc_model_packed(model) + dsc_lstm_pack_len(hyper) - SIZES;
     const double most = fmax(1, input_bound(hyper, grad_max) * rounding);
     const double answer =
         (double)sizes[SIZE_BIAS] + (double)sizes[SIZE_READOUT] * (layers_of(hyper) ? 1 : most);
@@ -344,23 +302,23 @@ static double lstm_update_bound(const dsc_model *model, double grad_max, double 
     (void)state_max;
     if (!(most < safe && answer < safe && (double)sizes[SIZE_CELLS] * most < safe))
         return INFINITY;
-    return answer * hyper->value[OUTPUT_SCALE] * rounding;
+    return answer * hyper->value[DSC_LSTM_OUTPUT_SCALE] * rounding;
 }
 
 /* --- the step --- */
 
-static size_t lstm_work_len(const dsc_hyper *hyper)
+size_t dsc_lstm_scratch(const dsc_hyper *hyper)
 {
     return dsc_lstm_scratch_len(hidden_of(hyper));
 }
 
 static dsc_lstm_input describe_input(const dsc_hyper *hyper)
 {
-    const double p = hyper->value[P];
+    const double p = hyper->value[DSC_LSTM_P];
 
     return (dsc_lstm_input) {
-        .log_sign = hyper->value[PREPROCESSING] == LOG_SIGN,
-        .input_scale = (float)hyper->value[INPUT_SCALE],
+        .log_sign = hyper->value[DSC_LSTM_PREPROCESSING] == DSC_LSTM_LOG_SIGN,
+        .input_scale = (float)hyper->value[DSC_LSTM_INPUT_SCALE],
         .threshold = (float)exp(-p),
         .inverse_p = (float)(1 / p),
         .root_scale = (float)exp(p / 2),
@@ -374,17 +332,20 @@ dsc_lstm_config dsc_lstm_config_of(const dsc_hyper *hyper)
         .layers = (size_t)layers_of(hyper),
         .inputs = inputs_of(hyper),
         .input = describe_input(hyper),
-        .output_scale = (float)hyper->value[OUTPUT_SCALE],
+        .output_scale = (float)hyper->value[DSC_LSTM_OUTPUT_SCALE],
     };
 }
 
-static void lstm_step(const dsc_model *model, const dsc_span *span)
+dsc_lstm_step dsc_lstm_prepare(const dsc_model *model, const dsc_span *span)
 {
     const dsc_lstm_config config = dsc_lstm_config_of(dsc_model_hyper(model));
-    const dsc_lstm_step step = {
+
+    return (dsc_lstm_step) {
         .hidden = config.hidden,
         .layers = config.layers,
         .inputs = config.inputs,
+        .from = 0,
+        .to = config.layers + 1,
         .input = config.input,
         .output_scale = config.output_scale,
         .packed = dsc_model_packed(model),
@@ -394,6 +355,11 @@ static void lstm_step(const dsc_model *model, const dsc_span *span)
         .state = span->state,
         .scratch = span->work,
     };
+}
+
+static void lstm_step(const dsc_model *model, const dsc_span *span)
+{
+    const dsc_lstm_step step = dsc_lstm_prepare(model, span);
 
     dsc_model_kernel(model)->lstm(&step);
 }
@@ -404,13 +370,13 @@ const dsc_family dsc_family_lstm = {
     .source = "Andrychowicz et al. 2016, section 2.1, appendix A; forget bias 1, small readout at "
               "the start.",
     .hyper = hyper_spec,
-    .phi_layout = lstm_phi_layout,
-    .phi_init = lstm_phi_init,
-    .hyper_guess = lstm_hyper_guess,
-    .state_layout = lstm_state_layout,
-    .pack_len = lstm_pack_len,
-    .pack = lstm_pack,
-    .work_len = lstm_work_len,
-    .update_bound = lstm_update_bound,
+    .phi_layout = dsc_lstm_phi_layout,
+    .phi_init = dsc_lstm_phi_init,
+    .hyper_guess = dsc_lstm_hyper_guess,
+    .state_layout = dsc_lstm_state_layout,
+    .pack_len = dsc_lstm_pack_len,
+    .pack = dsc_lstm_pack,
+    .work_len = dsc_lstm_scratch,
+    .update_bound = dsc_lstm_update_bound,
     .step = lstm_step,
 };

@@ -124,6 +124,19 @@ bool dsc_hyper_set_word(dsc_hyper *hyper, const char *name, const char *word, ds
     return fail_word(&hyper->spec[row], err);
 }
 
+bool dsc_hyper_check(const dsc_hyper *hyper, dsc_err *err)
+{
+    for (int row = 0; hyper->spec[row].name; row++) {
+        const dsc_hyper_spec *const spec = &hyper->spec[row];
+        const int other = spec->at_most ? dsc_hyper_find(hyper->spec, spec->at_most) : -1;
+
+        if (other >= 0 && hyper->value[row] > hyper->value[other])
+            return dsc_fail(err, DSC_EINVAL, spec->name, "must be at most %s, which is %.9g",
+                            spec->at_most, hyper->value[other]);
+    }
+    return true;
+}
+
 const char *dsc_hyper_word(const dsc_hyper *hyper, int row)
 {
     assert(hyper->spec[row].kind == DSC_HYPER_WORD);

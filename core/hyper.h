@@ -33,6 +33,7 @@ typedef struct {
     double min, max, initial;
     bool open;                /* min itself is not allowed */
     const char *const *words; /* NULL-terminated, for DSC_HYPER_WORD */
+    const char *at_most;      /* the row whose value this one may not exceed; or NULL */
     const char *doc;          /* a sentence; units included */
 } dsc_hyper_spec;
 
@@ -68,6 +69,10 @@ const dsc_hyper_list *dsc_hyper_list_at(const dsc_hyper *hyper, int row);
 
 /* Does the table name a dataset? Then `dataset` must be bound before the hyper is used. */
 bool dsc_hyper_has_dataset(const dsc_hyper_spec *spec);
+
+/* Do the rows go together? To be asked when all have been set. DSC_EINVAL, with where = the name of
+ * one that exceeds another. */
+bool dsc_hyper_check(const dsc_hyper *hyper, dsc_err *err);
 
 /* The index of a row, or -1. */
 int dsc_hyper_find(const dsc_hyper_spec *spec, const char *name);

@@ -141,7 +141,8 @@ VEC_INLINE void readout(const dsc_lstm_step *step, const float *weight, const la
     }
 }
 
-/* All of a step for `vectors` vectors of coordinates, whose state rows lie `stride` apart. */
+/* All of a step, or the layers of it that are asked for, for `vectors` vectors of coordinates,
+ * whose state rows lie `stride` apart. */
 VEC_INLINE void run_tile(const dsc_lstm_step *step, const float *grad, float *update, float *state,
                          size_t stride, int vectors)
 {
@@ -154,16 +155,19 @@ VEC_INLINE void run_tile(const dsc_lstm_step *step, const float *grad, float *up
                .hidden = step->hidden,
                .fresh = step->scratch + DSC_LSTM_INPUTS_MAX * DSC_BLOCK};
 
-    make_inputs(&step->input, grad, step->scratch, width);
-    for (size_t i = 0; i < step->layers; i++) {
+    if (step->from == 0)
+        make_inputs(&step->input, grad, step->scratch, width);
+    for (size_t i = 0; i < step->layers && i < step->to; i++) {
         l.h = state + 2 * i * step->hidden * stride;
         l.c = l.h + step->hidden * stride;
-        weight = run_layer(&l, weight, vectors);
+        weight = i < step->from ? weight + step->hidden * dsc_lstm_row(l.inputs, step->hidden)
+                                : run_layer(&l, weight, vectors);
         l.x = l.h; /* this layer's new h is the next one's input */
         l.x_stride = stride;
         l.inputs = step->hidden;
     }
-    readout(step, weight, &l, update, width);
+    if (step->to > step->layers)
+        readout(step, weight, &l, update, width);
 }
 
 /* `vectors` is a constant in each copy of run_tile, which is what lets sums live in registers. */
@@ -194,7 +198,8 @@ static void tail_block(const dsc_lstm_step *step, size_t c, float *state)
     memcpy(grad, step->grad + c, left * sizeof *grad);
     for (size_t at = 0; at < DSC_LANES; at += VEC_LANES)
         narrow_tile(step, grad + at, update + at, state + at);
-    memcpy(step->update + c, update, left * sizeof *update);
+    if (step->to > step->layers)
+        memcpy(step->update + c, update, left * sizeof *update);
 }
 
 static void lstm_step(const dsc_lstm_step *step)

@@ -30,12 +30,14 @@ typedef struct {
 
 typedef struct dsc_lstm_step {
     size_t hidden, layers, inputs;
+    size_t from, to; /* the part of the network to run: layers from .. to - 1, counting the readout
+                        as the layer behind the last; 0 and layers + 1 for all of it */
     dsc_lstm_input input;
     float output_scale;
     const float *packed;
     size_t n;          /* coordinates, as in dsc_span */
     const float *grad; /* [n] */
-    float *update;     /* [n] */
+    float *update;     /* [n] written by the readout */
     float *state;      /* blocked, state.h: per layer h [hidden], c [hidden] */
     float *scratch;    /* [dsc_lstm_scratch_len(hidden)], 64-byte aligned */
 } dsc_lstm_step;

@@ -185,7 +185,9 @@ size_t dsc_model_state_len(const dsc_model *model, size_t n)
 
 size_t dsc_model_shared_len(const dsc_model *model)
 {
-    return model->family->coupled ? model->family->coupled->shared_len(&model->hyper) : 0;
+    const dsc_coupled *const coupled = model->family->coupled;
+
+    return coupled && coupled->remembers ? coupled->shared_len(&model->hyper) : 0;
 }
 
 size_t dsc_model_state_bytes(const dsc_model *model, size_t n)

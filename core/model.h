@@ -36,7 +36,7 @@ const dsc_layout *dsc_model_state_layout(const dsc_model *model); /* of one coor
 /* Numbers kept for n coordinates, tail lanes included. */
 size_t dsc_model_state_len(const dsc_model *model, size_t n);
 
-/* Numbers (doubles) that all coordinates share; 0 when they are not coupled. */
+/* Numbers (doubles) that all coordinates share and remember from step to step; mostly 0. */
 size_t dsc_model_shared_len(const dsc_model *model);
 
 /* Bytes that a run over n coordinates remembers, in both. */

@@ -381,7 +381,7 @@ float *dsc_run_state(dsc_run *run, size_t begin, size_t end, size_t *len)
 
 double *dsc_run_shared(dsc_run *run, size_t *len)
 {
-    *len = run->coupling.shared_len;
+    *len = dsc_model_shared_len(run->model);
     return run->coupling.kept;
 }
 

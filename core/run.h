@@ -116,8 +116,8 @@ bool dsc_run_step(dsc_run *run, const float *grad, float *update, float *work,
  * *len is their count. */
 float *dsc_run_state(dsc_run *run, size_t begin, size_t end, size_t *len);
 
-/* What all coordinates share, as the last taken step left it. *len is 0 when they are not coupled.
- * They are not part of dsc_model_state_len. */
+/* What all coordinates share and remember, as the last taken step left it. *len is 0 when there is
+ * nothing of the kind. They are not part of dsc_model_state_len. */
 double *dsc_run_shared(dsc_run *run, size_t *len);
 
 void dsc_run_set_steps(dsc_run *run, uint64_t steps);

@@ -116,7 +116,7 @@ static int64_t state_bytes_per_coordinate(const struct version_row *row)
         return -1;
     dsc_hyper_init(&hyper, family->hyper);
     if (!field_hyper_decode(&hyper, row->config, strlen(row->config), "", NULL) ||
-        (family->coupled && family->coupled->shared_len(&hyper) > 0))
+        (family->coupled && family->coupled->remembers))
         return -1;
     family->state_layout(&layout, &hyper);
     return (int64_t)(layout.len * sizeof(float));

@@ -868,6 +868,15 @@ static bool set_row(dsc_hyper *hyper, const char *key, const json_t *value,
                    inner.text);
 }
 
+static bool check_rows(const dsc_hyper *hyper, const struct place *outer, dsc_err *err)
+{
+    dsc_err inner = {.code = DSC_OK};
+    const struct place place = {outer, inner.where, NO_INDEX};
+
+    return dsc_hyper_check(hyper, &inner) ||
+           fail_at(err, &place, FAULT_INVALID_VALUE, "%s", inner.text);
+}
+
 bool field_hyper_decode(dsc_hyper *hyper, const char *text, size_t len, const char *where,
                         dsc_err *err)
 {
@@ -885,8 +894,9 @@ bool field_hyper_decode(dsc_hyper *hyper, const char *text, size_t len, const ch
         goto done;
     json_object_foreach(json, key,
                         value) if (!set_row(&changed, key, value, &outer, err)) goto done;
-    *hyper = changed;
-    ok = true;
+    ok = check_rows(&changed, &outer, err);
+    if (ok)
+        *hyper = changed;
 done:
     json_decref(json);
     return ok;

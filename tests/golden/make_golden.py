@@ -158,11 +158,11 @@ def lstm(config, size=1.0, seed=0):
 
     class Reference:
         def __init__(self, n):
-            self.n, self.memory = n, None
+            self.n, self.memory, self.prepare = n, None, prepare
 
         def step(self, gradient):
             with torch.no_grad():
-                top = torch.tensor(prepare(gradient)[None])
+                top = torch.tensor(self.prepare(gradient)[None])
                 if layers:
                     top, self.memory = cells(top, self.memory)
                 return config["output_scale"] * output(top)[0, :, 0].numpy()
@@ -175,14 +175,46 @@ def lstm(config, size=1.0, seed=0):
     return Reference, weights
 
 
+def lstm_gac(config, size, seed):
+    """The same network, cell by cell; behind each layer the first cells' h is averaged over the coordinates."""
+    Plain, weights = lstm(config, size, seed)
+    hidden, layers, averaged = config["hidden_size"], config["layers"], config["averaged_cells"]
+    double = {name: tensor.double() for name, tensor in weights.items()}
+
+    class Reference(Plain):
+        def __init__(self, n):
+            super().__init__(n)
+            self.h, self.c = ([torch.zeros(n, hidden, dtype=torch.float64) for _ in range(layers)] for _ in "hc")
+
+        def step(self, gradient):
+            x = torch.tensor(self.prepare(gradient))
+            for i in range(layers):
+                w = [double[f"lstm.{name}_l{i}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                gates = x @ w[0].T + w[2] + self.h[i] @ w[1].T + w[3]
+                i_gate, f_gate, g_gate, o_gate = gates.chunk(4, 1)
+                self.c[i] = torch.sigmoid(f_gate) * self.c[i] + torch.sigmoid(i_gate) * torch.tanh(g_gate)
+                x = torch.sigmoid(o_gate) * torch.tanh(self.c[i])
+                x[:, :averaged] = x[:, :averaged].mean(0)
+                self.h[i] = x
+            answer = x @ double["output.weight"].T + double["output.bias"]
+            return config["output_scale"] * answer[:, 0].numpy()
+
+        def state(self):
+            parts = [part[i].numpy() for i in range(layers) for part in (self.h, self.c)]
+            return np.concatenate(parts, 1) if parts else np.zeros((self.n, 0))
+
+    return Reference, weights
+
+
 # --- the cases ---
 
 
 def lstm_case(name, hidden, layers, preprocessing, **more):
     size, low, high, bare = (more.pop(k, v) for k, v in (("size", 1.0), ("low", -40), ("high", 9), ("bare", False)))
+    family, make = ("lstm_gac", lstm_gac) if "averaged_cells" in more else ("lstm", lstm)
     config = {"hidden_size": hidden, "layers": layers, "preprocessing": preprocessing, "p": 10.0, "input_scale": 1.0,
               "output_scale": 1.0, **more}  # fmt: skip
-    return name, "lstm", config, lstm(config, size, len(name)), {"low": low, "high": high, "bare": bare}
+    return name, family, config, make(config, size, len(name)), {"low": low, "high": high, "bare": bare}
 
 
 ADAM, BUFFER, RPROP = ("exp_avg", "exp_avg_sq"), ("momentum_buffer",), ("prev", "step_size")
@@ -229,6 +261,10 @@ CASES = [
     lstm_case("lstm_20x2_scaled", 20, 2, "log_sign", output_scale=0.01),
     lstm_case("lstm_33x1", 33, 1, "log_sign", p=1.0),
     lstm_case("lstm_33x4", 33, 4, "none", low=-8, high=2),
+    lstm_case("lstm_gac_20x2", 20, 2, "log_sign", averaged_cells=2),
+    lstm_case("lstm_gac_20x2_bare", 20, 2, "log_sign", averaged_cells=2, bare=True),
+    lstm_case("lstm_gac_5x3_all", 5, 3, "none", averaged_cells=5, low=-8, high=2),
+    lstm_case("lstm_gac_33x1_large", 33, 1, "log_sign", averaged_cells=7, size=3.0),
 ]  # fmt: skip
 
 # --- files ---

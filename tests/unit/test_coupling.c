@@ -93,6 +93,7 @@ static const dsc_hyper_spec hyper_spec[] = {
 
 static const dsc_coupled coupled = {.phases = three,
                                     .proposes = true,
+                                    .remembers = true,
                                     .partial_len = partials,
                                     .shared_len = shareds,
                                     .join = join};

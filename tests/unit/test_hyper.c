@@ -131,6 +131,8 @@ static void check_row(const dsc_hyper_spec *spec, int row)
     dsc_hyper_init(&hyper, spec);
     assert_int_equal(dsc_hyper_find(spec, spec[row].name), row); /* no name twice */
     assert_true(spec[row].doc && strlen(spec[row].doc) > 10);
+    assert_true(!spec[row].at_most || dsc_hyper_find(spec, spec[row].at_most) >= 0);
+    assert_true(dsc_hyper_check(&hyper, NULL));
     if (spec[row].kind == DSC_HYPER_WORD) {
         const char *const word = dsc_hyper_word(&hyper, row);
 

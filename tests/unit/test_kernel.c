@@ -96,6 +96,8 @@ static job job_make(size_t hidden, size_t layers, bool log_sign, size_t n)
         .hidden = hidden,
         .layers = layers,
         .inputs = inputs,
+        .from = 0,
+        .to = layers + 1,
         .input = {log_sign, 3, (float)exp(-10), (float)0.1, (float)exp(5)},
         .output_scale = 0.7f,
         .packed = j.packed,

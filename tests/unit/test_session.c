@@ -102,26 +102,28 @@ static int tear_down(void **state)
 
 /* --- sessions and their steps --- */
 
-/* An lstm with weights of its own, published once per directory; its version. */
-static int64_t lstm_version(struct room *room, dsc_arena *arena)
+/* A network with weights of its own, published once per directory; its version. */
+static int64_t learned_version(struct room *room, const char *name, dsc_arena *arena)
 {
+    const dsc_family *const family =
+        strcmp(name, "gac") == 0 ? &dsc_family_lstm_gac : &dsc_family_lstm;
     struct optimizer_row optimizer = {
-        .name = "net", .family = "lstm", .description = "", .labels = "{}"};
+        .name = name, .family = family->name, .description = "", .labels = "{}"};
     struct version_row row;
     dsc_hyper hyper;
     dsc_layout layout = {0};
     dsc_rng rng = dsc_rng_at(1, 2, 3);
     dsc_model *model = NULL;
 
-    dsc_hyper_init(&hyper, dsc_family_lstm.hyper);
-    dsc_family_lstm.phi_layout(&layout, &hyper);
+    dsc_hyper_init(&hyper, family->hyper);
+    family->phi_layout(&layout, &hyper);
     float *const phi = malloc(layout.len * sizeof *phi);
     assert_non_null(phi);
-    dsc_family_lstm.phi_init(phi, &rng, &hyper);
-    assert_true(dsc_model_new(&model, &dsc_family_lstm, &hyper, phi, NULL, NULL));
+    family->phi_init(phi, &rng, &hyper);
+    assert_true(dsc_model_new(&model, family, &hyper, phi, NULL, NULL));
     free(phi);
     assert_true(registry_create(room->registry, &optimizer, &hyper, arena, NULL));
-    assert_true(registry_publish(room->registry, "net", model, "import", &row, arena, NULL));
+    assert_true(registry_publish(room->registry, name, model, "import", &row, arena, NULL));
     dsc_model_drop(model);
     return row.id;
 }
@@ -144,7 +146,7 @@ static void subject_open(struct room *room, struct subject *subject, const char 
     if (registry_resolve(room->registry, optimizer, &version, &arena, NULL))
         row.version_id = version.id;
     else
-        row.version_id = lstm_version(room, &arena);
+        row.version_id = learned_version(room, optimizer, &arena);
     assert_true(session_create(room->sessions, &row, &arena, NULL));
     (void)snprintf(subject->id, sizeof subject->id, "%s", row.id);
     assert_true(registry_model(room->registry, row.version_id, &model, NULL));
@@ -253,8 +255,8 @@ static void test_reopened_continues(void **state)
     static const struct {
         const char *optimizer;
         size_t n;
-    } row[] = {{"adam", 5},   {"adam", 70000}, {"net", 5},   {"net", 1000},
-               {"net", 9000}, {"sgd", 300},    {"lbfgs", 5}, {"lbfgs", 9000}};
+    } row[] = {{"adam", 5},  {"adam", 70000}, {"net", 5},      {"net", 1000}, {"net", 9000},
+               {"sgd", 300}, {"lbfgs", 5},    {"lbfgs", 9000}, {"gac", 5},    {"gac", 9000}};
     static const int pauses[] = {1, 78, 1, 1, 40, 77, 9};
     struct room *const room = *state;
 
