@@ -79,12 +79,19 @@ dsc_lstm_config dsc_lstm_config_of(const dsc_hyper *hyper);
 /* Members of dsc_family. */
 void dsc_lstm_phi_layout(dsc_layout *phi, const dsc_hyper *hyper);
 void dsc_lstm_phi_init(float *phi, dsc_rng *rng, const dsc_hyper *hyper);
-bool dsc_lstm_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *err);
 void dsc_lstm_state_layout(dsc_layout *state, const dsc_hyper *hyper);
 size_t dsc_lstm_pack_len(const dsc_hyper *hyper);
 void dsc_lstm_pack(float *packed, const float *phi, const dsc_hyper *hyper);
 size_t dsc_lstm_scratch(const dsc_hyper *hyper);
 double dsc_lstm_update_bound(const struct dsc_model *model, double grad_max, double state_max);
+
+/* A dsc_family's hyper_guess, for a table of rows that begins as above; others get their defaults.
+ */
+bool dsc_lstm_guess(dsc_hyper *hyper, const dsc_hyper_spec *spec, const dsc_layout *file,
+                    dsc_err *err);
+
+/* The largest |input| of the network for gradients up to grad_max. */
+double dsc_lstm_input_bound(const dsc_hyper *hyper, double grad_max);
 
 /* All of a step, for the kernel. */
 dsc_lstm_step dsc_lstm_prepare(const struct dsc_model *model, const dsc_span *span);

@@ -56,7 +56,7 @@ static size_t averaged_of(const dsc_hyper *hyper)
 /* A file of one cell has no second to average. */
 static bool gac_hyper_guess(dsc_hyper *hyper, const dsc_layout *file, dsc_err *err)
 {
-    if (!dsc_lstm_hyper_guess(hyper, file, err))
+    if (!dsc_lstm_guess(hyper, hyper_spec, file, err))
         return false;
     if (hyper->value[AVERAGED_CELLS] > hyper->value[DSC_LSTM_HIDDEN_SIZE])
         hyper->value[AVERAGED_CELLS] = hyper->value[DSC_LSTM_HIDDEN_SIZE];
@@ -97,9 +97,7 @@ static void gac_join(const dsc_model *model, int phase, uint64_t t, const double
 /* h [hidden] of a layer, in the block that begins at coordinate c. */
 static float *rows_of(const dsc_span *span, const dsc_lstm_step *step, size_t layer, size_t c)
 {
-    const size_t width = 2 * step->layers * step->hidden;
-
-    return span->state + c * width + 2 * layer * step->hidden * dsc_state_block(c, span->n);
+    return span->state + c * step->width + 2 * layer * step->hidden * dsc_state_block(c, span->n);
 }
 
 static void put_means(const dsc_span *span, const dsc_lstm_step *step, size_t layer,

@@ -155,8 +155,12 @@ VEC_INLINE void run_tile(const dsc_lstm_step *step, const float *grad, float *up
                .hidden = step->hidden,
                .fresh = step->scratch + DSC_LSTM_INPUTS_MAX * DSC_BLOCK};
 
-    if (step->from == 0)
+    if (step->given) {
+        l.x = grad;
+        l.x_stride = stride;
+    } else if (step->from == 0) {
         make_inputs(&step->input, grad, step->scratch, width);
+    }
     for (size_t i = 0; i < step->layers && i < step->to; i++) {
         l.h = state + 2 * i * step->hidden * stride;
         l.c = l.h + step->hidden * stride;
@@ -185,8 +189,10 @@ static __attribute__((noinline)) void narrow_tile(const dsc_lstm_step *step, con
 
 static void full_block(const dsc_lstm_step *step, size_t c, float *state)
 {
+    const float *const from = step->given ? step->given : step->grad + c;
+
     for (size_t at = 0; at < DSC_BLOCK; at += TILE * VEC_LANES)
-        wide_tile(step, step->grad + c + at, step->update + c + at, state + at);
+        wide_tile(step, from + at, step->update + c + at, state + at);
 }
 
 /* The arrays end at n, in the middle of a vector perhaps: padded copies stand in for them. */
@@ -194,23 +200,24 @@ static void tail_block(const dsc_lstm_step *step, size_t c, float *state)
 {
     const size_t left = step->n - c < DSC_LANES ? step->n - c : DSC_LANES;
     float grad[DSC_LANES] = {0}, update[DSC_LANES];
+    const float *const from = step->given ? step->given : grad;
 
-    memcpy(grad, step->grad + c, left * sizeof *grad);
+    if (!step->given)
+        memcpy(grad, step->grad + c, left * sizeof *grad);
     for (size_t at = 0; at < DSC_LANES; at += VEC_LANES)
-        narrow_tile(step, grad + at, update + at, state + at);
+        narrow_tile(step, from + at, update + at, state + at);
     if (step->to > step->layers)
         memcpy(step->update + c, update, left * sizeof *update);
 }
 
 static void lstm_step(const dsc_lstm_step *step)
 {
-    const size_t width = 2 * step->layers * step->hidden;
     size_t c = 0;
 
     for (; step->n - c >= DSC_BLOCK; c += DSC_BLOCK)
-        full_block(step, c, step->state + c * width);
+        full_block(step, c, step->state + c * step->width);
     for (; c < step->n; c += DSC_LANES)
-        tail_block(step, c, step->state + c * width);
+        tail_block(step, c, step->state + c * step->width);
 }
 
 /* --- the kernel --- */

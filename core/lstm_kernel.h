@@ -35,11 +35,13 @@ typedef struct dsc_lstm_step {
     dsc_lstm_input input;
     float output_scale;
     const float *packed;
-    size_t n;          /* coordinates, as in dsc_span */
-    const float *grad; /* [n] */
-    float *update;     /* [n] written by the readout */
-    float *state;      /* blocked, state.h: per layer h [hidden], c [hidden] */
-    float *scratch;    /* [dsc_lstm_scratch_len(hidden)], 64-byte aligned */
+    size_t n;           /* coordinates, as in dsc_span; of one block only where `given` is */
+    const float *grad;  /* [n] */
+    const float *given; /* [inputs][lanes of the block] in place of what is made of grad; or NULL */
+    float *update;      /* [n] written by the readout */
+    float *state;       /* blocked, state.h: per layer h [hidden], c [hidden] ... */
+    size_t width;       /* ... and what a family keeps behind them: numbers of a coordinate */
+    float *scratch;     /* [dsc_lstm_scratch_len(hidden)], 64-byte aligned */
 } dsc_lstm_step;
 
 /* Numbers of scratch: one block of inputs and one of new h. */

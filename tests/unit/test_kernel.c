@@ -105,6 +105,7 @@ static job job_make(size_t hidden, size_t layers, bool log_sign, size_t n)
         .grad = j.grad,
         .update = j.update,
         .state = j.state,
+        .width = 2 * layers * hidden,
         .scratch = j.scratch,
     };
     return j;
