@@ -43,21 +43,27 @@ static void adam_state_layout(dsc_layout *state, const dsc_hyper *hyper)
  * numbers, a few FLT_TRUE_MIN a step, can weigh no more than itself over eps. grad_max does not
  * matter: the step of Adam does not grow with the gradient. (A v that overflows to infinity only
  * makes the step 0.) */
-double dsc_adam_update_bound(const dsc_model *model, double grad_max, double state_max)
+double dsc_adam_ratio_max(double beta1, double beta2, double eps)
 {
-    const double *const value = dsc_model_hyper(model)->value;
     const double ulp = 4 * FLT_EPSILON, lost = 4 * (double)FLT_TRUE_MIN;
-    const double w1 = 1 - value[BETA1], w2 = 1 - value[BETA2];
-    const double b1 = value[BETA1] * (1 + ulp), b2 = value[BETA2] * (1 - ulp);
+    const double w1 = 1 - beta1, w2 = 1 - beta2;
+    const double b1 = beta1 * (1 + ulp), b2 = beta2 * (1 - ulp);
     double series, tiny;
 
-    (void)grad_max;
-    (void)state_max;
     if (b1 * b1 >= b2 || b1 >= 1)
         return INFINITY;
     series = w1 / sqrt(w2 * (1 - b1 * b1 / b2));
-    tiny = (series * sqrt(lost / w2) + lost / (1 - b1)) / value[EPS];
-    return value[LEARNING_RATE] / w1 * (series + tiny) * (1 + 1e-5);
+    tiny = (series * sqrt(lost / w2) + lost / (1 - b1)) / eps;
+    return (series + tiny) / w1 * (1 + 1e-5);
+}
+
+double dsc_adam_update_bound(const dsc_model *model, double grad_max, double state_max)
+{
+    const double *const value = dsc_model_hyper(model)->value;
+
+    (void)grad_max;
+    (void)state_max;
+    return value[LEARNING_RATE] * dsc_adam_ratio_max(value[BETA1], value[BETA2], value[EPS]);
 }
 
 dsc_rule_step dsc_adam_prepare(const dsc_model *model, const dsc_span *span)

@@ -10,6 +10,11 @@
 /* learning_rate, beta1, beta2, eps */
 extern const dsc_hyper_spec dsc_adam_rows[];
 
+/* A bound on |m^| / (sqrt(v^) + eps), for any gradients and at any step; INFINITY where there is
+ * none.
+ */
+double dsc_adam_ratio_max(double beta1, double beta2, double eps);
+
 /* A dsc_family's update_bound. */
 double dsc_adam_update_bound(const struct dsc_model *model, double grad_max, double state_max);
 

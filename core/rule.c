@@ -13,6 +13,7 @@
 #include "rule.h"
 
 #include "state.h"
+#include "vmath.h"
 
 #include <float.h>
 #include <math.h>
@@ -218,6 +219,55 @@ static void add(double *restrict sum, double factor, const float *restrict x, si
             sum[at + i] += factor * (double)x[at + i];
 }
 
+/* --- around a network --- */
+
+static void moments(const dsc_rule_step *s, const float *restrict grad, float *restrict m,
+                    float *restrict v, float *restrict x, size_t lanes)
+{
+    float *const mean = x + lanes;
+
+    for (size_t at = 0; at < lanes; at += DSC_LANES)
+        for (size_t i = at; i < at + DSC_LANES; i++) {
+            m[i] = s->keep * m[i] + s->add * grad[i];
+            v[i] = s->keep_sq * v[i] + s->add_sq * grad[i] * grad[i];
+            x[i] = grad[i] / (sqrtf(v[i]) * s->root + s->eps);
+            mean[i] = -s->rate * (m[i] / (sqrtf(v[i]) * s->root + s->eps));
+        }
+}
+
+static void affine(float *out, const float *weight, const float *x, size_t inputs, size_t lanes)
+{
+    for (size_t at = 0; at < lanes; at += VEC_LANES) {
+        vec sum = vec_set(weight[0]);
+
+        for (size_t k = 0; k < inputs; k++)
+            sum = vec_fma(vec_set(weight[1 + k]), vec_load(x + k * lanes + at), sum);
+        vec_store(out + at, sum);
+    }
+}
+
+static void elu(float *x, size_t lanes)
+{
+    const vec log2_e = vec_set(0x1.715476p+0f), one = vec_set(1.0f);
+
+    for (size_t at = 0; at < lanes; at += VEC_LANES) {
+        const vec v = vec_load(x + at);
+
+        vec_store(x + at, vec_select(v > vec_set(0.0f), v, exp2_clamped(v * log2_e) - one));
+    }
+}
+
+static void tanh_scaled(float *x, float scale, size_t lanes)
+{
+    const vec factor = vec_set(-0x1.715476p+1f), one = vec_set(1.0f); /* -2 log2 e */
+
+    for (size_t at = 0; at < lanes; at += VEC_LANES) {
+        const vec e = exp2_clamped(vec_load(x + at) * factor);
+
+        vec_store(x + at, vec_set(scale) * ((one - e) / (one + e)));
+    }
+}
+
 /* --- the list --- */
 
 static void sgd(const dsc_rule_step *step)
@@ -278,4 +328,8 @@ const dsc_rules RULES = {
     .largest = largest,
     .dot = dot,
     .add = add,
+    .moments = moments,
+    .affine = affine,
+    .elu = elu,
+    .tanh = tanh_scaled,
 };

@@ -37,6 +37,17 @@ typedef struct dsc_rules {
      * into the same; and sum [lanes] += factor * x. */
     void (*dot)(double *sum, const float *a, const float *b, size_t lanes);
     void (*add)(double *sum, double factor, const float *x, size_t lanes);
+
+    /* Of a block too. The averages m and v [lanes] as in Adam; x [2][lanes] <- grad and m, each
+     * divided by sqrt(v) * root + eps, m times -rate. */
+    void (*moments)(const dsc_rule_step *step, const float *grad, float *m, float *v, float *x,
+                    size_t lanes);
+    /* out [lanes] = weight[0] + weight[1 ..] . x [inputs][lanes] */
+    void (*affine)(float *out, const float *weight, const float *x, size_t inputs, size_t lanes);
+    /* x [lanes] <- x where it is positive, else e^x - 1 (8e-8 of absolute error) */
+    void (*elu)(float *x, size_t lanes);
+    /* x [lanes] <- scale * tanh x */
+    void (*tanh)(float *x, float scale, size_t lanes);
 } dsc_rules;
 
 extern const dsc_rules dsc_rules_plain;

@@ -206,6 +206,38 @@ def lstm_gac(config, size, seed):
     return Reference, weights
 
 
+def rnnprop(config, size=1.0, seed=0):
+    """Lv, Jiang, Li 2017, with nn.Linear, nn.LSTM, nn.Linear."""
+    hidden, beta1, beta2 = config["hidden_size"], config["beta1"], config["beta2"]
+    torch.manual_seed(seed)
+    parts = {"input": torch.nn.Linear(2, hidden), "lstm": torch.nn.LSTM(hidden, hidden, config["layers"]),
+             "output": torch.nn.Linear(hidden, 1)}  # fmt: skip
+    weights = {f"{name}.{k}": size * v.clone() for name, part in parts.items() for k, v in part.state_dict().items()}
+    for name, part in parts.items():
+        part.load_state_dict({k: weights[f"{name}.{k}"] for k in part.state_dict()})
+        part.double()
+
+    class Reference:
+        def __init__(self, n):
+            self.m, self.v, self.t, self.memory = np.zeros(n), np.zeros(n), 0, None
+
+        def step(self, gradient):
+            self.t += 1
+            self.m = beta1 * self.m + (1 - beta1) * gradient
+            self.v = beta2 * self.v + (1 - beta2) * gradient**2
+            s = np.sqrt(self.v / (1 - beta2**self.t)) + config["eps"]
+            x = torch.tensor(np.stack([gradient / s, self.m / (1 - beta1**self.t) / s], 1)[None])
+            with torch.no_grad():
+                top, self.memory = parts["lstm"](torch.nn.functional.elu(parts["input"](x)), self.memory)
+                return -config["alpha"] * torch.tanh(parts["output"](top))[0, :, 0].numpy()
+
+        def state(self):
+            parts = [part[i].numpy() for i in range(config["layers"]) for part in self.memory]
+            return np.column_stack([*parts, self.m, self.v])
+
+    return Reference, weights
+
+
 # --- the cases ---
 
 
@@ -218,6 +250,12 @@ def lstm_case(name, hidden, layers, preprocessing, **more):
 
 
 ADAM, BUFFER, RPROP = ("exp_avg", "exp_avg_sq"), ("momentum_buffer",), ("prev", "step_size")
+
+def rnnprop_case(name, hidden, layers, **more):
+    size, bare = more.pop("size", 1.0), more.pop("bare", False)
+    config = {"hidden_size": hidden, "layers": layers, "beta1": 0.95, "beta2": 0.95, "eps": 1e-8, "alpha": 0.1, **more}
+    return name, "rnnprop", config, rnnprop(config, size, len(name)), {"bare": bare}
+
 
 # Each row: file name, family, config as our API takes it, reference, and how the gradients and the file differ from
 # `low` = -40 and `high` = 9 (their exponents: 1e-12 to 1e3) and `bare` = False (True: no metadata in the weights file).
@@ -261,6 +299,10 @@ CASES = [
     lstm_case("lstm_20x2_scaled", 20, 2, "log_sign", output_scale=0.01),
     lstm_case("lstm_33x1", 33, 1, "log_sign", p=1.0),
     lstm_case("lstm_33x4", 33, 4, "none", low=-8, high=2),
+    rnnprop_case("rnnprop", 20, 2, bare=True),
+    rnnprop_case("rnnprop_large", 20, 2, size=3.0, alpha=2.0),
+    rnnprop_case("rnnprop_7x3", 7, 3, beta1=0.5, beta2=0.9, eps=1e-3),
+    rnnprop_case("rnnprop_33x1", 33, 1, beta1=0.0),
     lstm_case("lstm_gac_20x2", 20, 2, "log_sign", averaged_cells=2),
     lstm_case("lstm_gac_20x2_bare", 20, 2, "log_sign", averaged_cells=2, bare=True),
     lstm_case("lstm_gac_5x3_all", 5, 3, "none", averaged_cells=5, low=-8, high=2),

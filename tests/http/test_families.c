@@ -55,6 +55,10 @@ static const struct row rows[] = {
      "\"output_scale\":0.1,\"averaged_cells\":2}",
      "{\"hidden_size\":5,\"layers\":3,\"averaged_cells\":4}",
      "{\"hidden_size\":5,\"averaged_cells\":6}", "/config/averaged_cells"},
+    {"rnnprop", 328,
+     "{\"hidden_size\":20,\"layers\":2,\"beta1\":0.95,\"beta2\":0.95,\"eps\":1e-8,\"alpha\":0.1}",
+     "{\"hidden_size\":7,\"layers\":1,\"beta1\":0.5,\"alpha\":0.5}", "{\"layers\":0}",
+     "/config/layers"},
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0], RPROP = 8 };

@@ -82,6 +82,13 @@ static const config configs[] = {
     {.family = "lstm", .set = {LSTM(64, 3, "log_sign")}},
     {.family = "lstm", .set = {LSTM(256, 1, "log_sign")}},
     {.family = "lstm", .set = {LSTM(256, 4, "none")}},
+    {.family = "rnnprop"},
+    {.family = "rnnprop", .weights = 100},
+    {.family = "rnnprop", .weights = 1e30}, /* no bound */
+    {.family = "rnnprop", .set = {{"hidden_size", NULL, 3}, {"beta2", NULL, 0}}},
+    {.family = "rnnprop",
+     .set = {{"hidden_size", NULL, 33}, {"layers", NULL, 1}, {"alpha", NULL, 1e30}}},
+    {.family = "rnnprop", .set = {{"hidden_size", NULL, 5}, {"layers", NULL, 4}}},
     {.family = "lstm_gac", .set = {LSTM(20, 2, "log_sign")}, .tolerance = 1e-5},
     {.family = "lstm_gac", .set = {LSTM(20, 2, "none"), {"averaged_cells", NULL, 0}}},
     {.family = "lstm_gac", .set = {LSTM(5, 4, "none")}, .tolerance = 1e-5},
