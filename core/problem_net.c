@@ -117,7 +117,7 @@ static size_t work(const dsc_hyper *hyper, loss_kind loss)
     net n;
 
     build(&n, hyper, loss);
-    return n.tape.work_len;
+    return 2 * n.tape.work_len; /* of curve; eval takes the first half */
 }
 
 static size_t data_len(const dsc_hyper *hyper)
@@ -135,6 +135,17 @@ static double run(const dsc_hyper *hyper, loss_kind loss, const dsc_draw *draw, 
     dsc_minibatch_fill(hyper->dataset, draw, t, (size_t)hyper->value[BATCH],
                        dsc_tape_at(&n.tape, scratch, n.x), dsc_tape_at(&n.tape, scratch, n.target));
     return dsc_tape_run(&n.tape, theta, grad, scratch);
+}
+
+static void bend(const dsc_hyper *hyper, loss_kind loss, const dsc_draw *draw, uint64_t t,
+                 const dsc_real *theta, const dsc_real *v, dsc_real *product, dsc_real *scratch)
+{
+    net n;
+
+    build(&n, hyper, loss);
+    dsc_minibatch_fill(hyper->dataset, draw, t, (size_t)hyper->value[BATCH],
+                       dsc_tape_at(&n.tape, scratch, n.x), dsc_tape_at(&n.tape, scratch, n.target));
+    dsc_tape_curve(&n.tape, theta, v, product, scratch);
 }
 
 /* --- what a dataset must be like --- */
@@ -176,6 +187,14 @@ static double eval_softmax(const dsc_hyper *hyper, const dsc_draw *draw, const d
     return run(hyper, SOFTMAX, draw, t, theta, grad, scratch);
 }
 
+static void curve_softmax(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data,
+                          uint64_t t, const dsc_real *theta, const dsc_real *v, dsc_real *product,
+                          dsc_real *scratch)
+{
+    (void)data;
+    bend(hyper, SOFTMAX, draw, t, theta, v, product, scratch);
+}
+
 const dsc_problem dsc_problem_mlp = {
     .name = "mlp",
     .doc = "A dense network learning to classify a dataset's rows, minibatch by minibatch.",
@@ -187,6 +206,7 @@ const dsc_problem dsc_problem_mlp = {
     .work_len = work_softmax,
     .sample = sample_softmax,
     .eval = eval_softmax,
+    .curve = curve_softmax,
 };
 
 const dsc_problem dsc_problem_softmax_regression = {
@@ -200,6 +220,7 @@ const dsc_problem dsc_problem_softmax_regression = {
     .work_len = work_softmax,
     .sample = sample_softmax,
     .eval = eval_softmax,
+    .curve = curve_softmax,
 };
 
 static size_t dim_one(const dsc_hyper *hyper)
@@ -233,6 +254,14 @@ static double eval_linear(const dsc_hyper *hyper, const dsc_draw *draw, const ds
     return run(hyper, LINEAR, draw, t, theta, grad, scratch);
 }
 
+static void curve_logistic(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data,
+                           uint64_t t, const dsc_real *theta, const dsc_real *v, dsc_real *product,
+                           dsc_real *scratch)
+{
+    (void)data;
+    bend(hyper, LOGISTIC, draw, t, theta, v, product, scratch);
+}
+
 const dsc_problem dsc_problem_logistic_regression = {
     .name = "logistic_regression",
     .doc = "A linear classifier into two classes.",
@@ -244,7 +273,16 @@ const dsc_problem dsc_problem_logistic_regression = {
     .work_len = work_logistic,
     .sample = sample_one,
     .eval = eval_logistic,
+    .curve = curve_logistic,
 };
+
+static void curve_linear(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data,
+                         uint64_t t, const dsc_real *theta, const dsc_real *v, dsc_real *product,
+                         dsc_real *scratch)
+{
+    (void)data;
+    bend(hyper, LINEAR, draw, t, theta, v, product, scratch);
+}
 
 const dsc_problem dsc_problem_linear_regression = {
     .name = "linear_regression",
@@ -256,4 +294,5 @@ const dsc_problem dsc_problem_linear_regression = {
     .work_len = work_linear,
     .sample = sample_one,
     .eval = eval_linear,
+    .curve = curve_linear,
 };

@@ -94,7 +94,7 @@ static size_t work_len(const dsc_hyper *hyper)
     net n;
 
     build(&n, hyper);
-    return n.tape.work_len;
+    return 2 * n.tape.work_len; /* of curve; eval takes the first half */
 }
 
 /* Weights of `inputs` inputs and their biases; where the next layer begins. */
@@ -139,6 +139,19 @@ static double eval(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real 
     return dsc_tape_run(&to.tape, theta, grad, work);
 }
 
+static void curve(const dsc_hyper *hyper, const dsc_draw *draw, const dsc_real *data, uint64_t t,
+                  const dsc_real *theta, const dsc_real *v, dsc_real *product, dsc_real *work)
+{
+    const size_t n = points(hyper);
+    net to;
+
+    (void)draw, (void)t;
+    build(&to, hyper);
+    memcpy(dsc_tape_at(&to.tape, work, to.x), data, n * sizeof *data);
+    memcpy(dsc_tape_at(&to.tape, work, to.y), data + n, n * sizeof *data);
+    dsc_tape_curve(&to.tape, theta, v, product, work);
+}
+
 const dsc_problem dsc_problem_sine_mlp = {
     .name = "sine_mlp",
     .doc = "A small network fitted to a few points of a random sine, mean squared difference.",
@@ -149,4 +162,5 @@ const dsc_problem dsc_problem_sine_mlp = {
     .work_len = work_len,
     .sample = sample,
     .eval = eval,
+    .curve = curve,
 };

@@ -83,6 +83,31 @@ dsc_real *dsc_tape_grad(const dsc_tape_pass *pass, dsc_var var)
     return node->op == &dsc_tape_op_param ? pass->grad + node->grad : pass->work + node->grad;
 }
 
+const dsc_real *dsc_tape_tangent(const dsc_tape_pass *pass, dsc_var var)
+{
+    const dsc_tape_node *const node = &pass->tape->node[var];
+
+    return node->op == &dsc_tape_op_param ? pass->v + node->value : pass->twin + node->value;
+}
+
+dsc_real *dsc_tape_grad_tangent(const dsc_tape_pass *pass, dsc_var var)
+{
+    const dsc_tape_node *const node = &pass->tape->node[var];
+
+    if (node->op == &dsc_tape_op_input)
+        return NULL;
+    return node->op == &dsc_tape_op_param ? pass->product + node->grad : pass->twin + node->grad;
+}
+
+/* --- running --- */
+
+static void forward(const dsc_tape_pass *pass)
+{
+    for (dsc_var i = 0; i < pass->tape->count; i++)
+        if (pass->tape->node[i].op->forward)
+            pass->tape->node[i].op->forward(pass, &pass->tape->node[i]);
+}
+
 static void backward(const dsc_tape_pass *pass)
 {
     const dsc_tape *const tape = pass->tape;
@@ -100,14 +125,46 @@ static void backward(const dsc_tape_pass *pass)
 
 double dsc_tape_run(const dsc_tape *tape, const dsc_real *theta, dsc_real *grad, dsc_real *work)
 {
-    const dsc_tape_pass pass = {tape, theta, grad, work};
+    const dsc_tape_pass pass = {.tape = tape, .theta = theta, .grad = grad, .work = work};
     const dsc_tape_node *const last = &tape->node[tape->count - 1];
 
     assert(last->rows == 1 && last->columns == 1);
-    for (dsc_var i = 0; i < tape->count; i++)
-        if (tape->node[i].op->forward)
-            tape->node[i].op->forward(&pass, &tape->node[i]);
+    forward(&pass);
     if (grad)
         backward(&pass);
     return (double)work[last->value];
+}
+
+/* Inputs do not move, so their tangents are 0, as are at first those of all gradients. */
+static void run_tangents(const dsc_tape_pass *pass)
+{
+    const dsc_tape *const tape = pass->tape;
+
+    memset(pass->twin, 0, tape->work_len * sizeof *pass->twin);
+    memset(pass->product, 0, tape->params * sizeof *pass->product);
+    for (dsc_var i = 0; i < tape->count; i++) {
+        assert(!tape->node[i].op->forward || tape->node[i].op->tangent);
+        if (tape->node[i].op->tangent)
+            tape->node[i].op->tangent(pass, &tape->node[i]);
+    }
+    for (dsc_var i = tape->count; i-- > 0;)
+        if (tape->node[i].op->tangent_back)
+            tape->node[i].op->tangent_back(pass, &tape->node[i]);
+}
+
+void dsc_tape_curve(const dsc_tape *tape, const dsc_real *theta, const dsc_real *v,
+                    dsc_real *product, dsc_real *work)
+{
+    /* The gradient by theta itself is not needed: product has room for it until its turn. */
+    const dsc_tape_pass pass = {.tape = tape,
+                                .theta = theta,
+                                .grad = product,
+                                .work = work,
+                                .v = v,
+                                .product = product,
+                                .twin = work + tape->work_len};
+
+    forward(&pass);
+    backward(&pass);
+    run_tangents(&pass);
 }

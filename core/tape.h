@@ -90,4 +90,10 @@ dsc_var dsc_tape_square_loss(dsc_tape *tape, dsc_var x, dsc_var y);
  * grad [params] out. work [work_len], its inputs filled in. */
 double dsc_tape_run(const dsc_tape *tape, const dsc_real *theta, dsc_real *grad, dsc_real *work);
 
+/* product [params] = H v, with H the second derivatives by theta: the derivative along v of a run
+ * forward and back (Pearlmutter 1994). work [2 work_len], its inputs filled in. About three runs.
+ * Not for tapes with convolutions, pooling or batch norm. */
+void dsc_tape_curve(const dsc_tape *tape, const dsc_real *theta, const dsc_real *v,
+                    dsc_real *product, dsc_real *work);
+
 #endif

@@ -17,6 +17,12 @@
  * A convolution is a product with the matrix whose columns are the windows of an image ("im2col"),
  * made anew on the way back: it is size^2 times as large as the image.
  *
+ * Tangents (R for "the derivative along v of") follow from each line by the rules of products:
+ *
+ *     affine     Ry = Rx w + x Rw + Rb     Rdx + Rdy w' + dy Rw'   Rdw + Rx' dy + x' Rdy
+ *     y = s(x)   Ry = s' Rx                Rdx + Rdy s' + dy s'' Rx
+ *     losses     Ry is not needed          Rdx + the derivative of dx along Rx, as dy = 1, Rdy = 0
+ *
  * Sums that end in a loss are taken in double. */
 #include "tape_op.h"
 
@@ -47,6 +53,16 @@ static dsc_real *value_of(const dsc_tape_pass *pass, const dsc_tape_node *node)
 static const dsc_real *grad_of(const dsc_tape_pass *pass, const dsc_tape_node *node)
 {
     return pass->work + node->grad;
+}
+
+/* Their tangents. */
+static dsc_real *tangent_of(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    return pass->twin + node->value;
+}
+static const dsc_real *grad_tangent_of(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    return pass->twin + node->grad;
 }
 
 /* --- affine --- */
@@ -85,7 +101,44 @@ static void affine_backward(const dsc_tape_pass *pass, const dsc_tape_node *node
                     (dsc_mat_how) {.b_transposed = true, .add = true});
 }
 
-static const dsc_tape_op affine = {"affine", affine_forward, affine_backward};
+static void affine_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    const size_t terms = pass->tape->node[node->from[0]].columns;
+    const dsc_real *const bias = dsc_tape_tangent(pass, node->from[2]);
+    dsc_real *const y = tangent_of(pass, node);
+
+    for (size_t row = 0; row < node->rows; row++)
+        memcpy(y + row * node->columns, bias, node->columns * sizeof *y);
+    dsc_mat_mul(y, dsc_tape_tangent(pass, node->from[0]), dsc_tape_value(pass, node->from[1]),
+                node->rows, node->columns, terms, (dsc_mat_how) {.add = true});
+    dsc_mat_mul(y, dsc_tape_value(pass, node->from[0]), dsc_tape_tangent(pass, node->from[1]),
+                node->rows, node->columns, terms, (dsc_mat_how) {.add = true});
+}
+
+static void affine_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    const size_t terms = pass->tape->node[node->from[0]].columns;
+    const dsc_mat_how left = {.a_transposed = true, .add = true};
+    const dsc_mat_how right = {.b_transposed = true, .add = true};
+    const dsc_real *const dy = grad_of(pass, node), *const r_dy = grad_tangent_of(pass, node);
+    dsc_real *const dx = dsc_tape_grad_tangent(pass, node->from[0]);
+    dsc_real *const dw = dsc_tape_grad_tangent(pass, node->from[1]);
+
+    dsc_mat_mul(dw, dsc_tape_tangent(pass, node->from[0]), dy, terms, node->columns, node->rows,
+                left);
+    dsc_mat_mul(dw, dsc_tape_value(pass, node->from[0]), r_dy, terms, node->columns, node->rows,
+                left);
+    add_rows(dsc_tape_grad_tangent(pass, node->from[2]), r_dy, node->rows, node->columns);
+    if (!dx)
+        return;
+    dsc_mat_mul(dx, r_dy, dsc_tape_value(pass, node->from[1]), node->rows, terms, node->columns,
+                right);
+    dsc_mat_mul(dx, dy, dsc_tape_tangent(pass, node->from[1]), node->rows, terms, node->columns,
+                right);
+}
+
+static const dsc_tape_op affine = {"affine", affine_forward, affine_backward, affine_tangent,
+                                   affine_tangent_back};
 
 dsc_var dsc_tape_affine(dsc_tape *tape, dsc_var x, dsc_var w, dsc_var b)
 {
@@ -155,9 +208,82 @@ static void relu_backward(const dsc_tape_pass *pass, const dsc_tape_node *node)
         dx[i] += y[i] > 0 ? dy[i] : 0;
 }
 
-static const dsc_tape_op sigmoid = {"sigmoid", sigmoid_forward, sigmoid_backward};
-static const dsc_tape_op tanh_op = {"tanh", tanh_forward, tanh_backward};
-static const dsc_tape_op relu = {"relu", relu_forward, relu_backward};
+/* s' and s'' from y = s(x). */
+typedef struct {
+    dsc_real first, second;
+} slopes;
+
+typedef slopes slopes_of(dsc_real y);
+
+static slopes sigmoid_slopes(dsc_real y)
+{
+    return (slopes) {y * (1 - y), y * (1 - y) * (1 - 2 * y)};
+}
+static slopes tanh_slopes(dsc_real y)
+{
+    return (slopes) {1 - y * y, -2 * y * (1 - y * y)};
+}
+static slopes relu_slopes(dsc_real y)
+{
+    return (slopes) {y > 0, 0};
+}
+
+static void any_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node, slopes_of *slopes_at)
+{
+    const dsc_real *const y = value_of(pass, node);
+    const dsc_real *const r_x = dsc_tape_tangent(pass, node->from[0]);
+    dsc_real *const r_y = tangent_of(pass, node);
+
+    for (size_t i = 0; i < len_of(node); i++)
+        r_y[i] = slopes_at(y[i]).first * r_x[i];
+}
+
+static void any_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node,
+                             slopes_of *slopes_at)
+{
+    const dsc_real *const y = value_of(pass, node), *const dy = grad_of(pass, node);
+    const dsc_real *const r_dy = grad_tangent_of(pass, node);
+    const dsc_real *const r_x = dsc_tape_tangent(pass, node->from[0]);
+    dsc_real *const r_dx = dsc_tape_grad_tangent(pass, node->from[0]);
+
+    for (size_t i = 0; r_dx && i < len_of(node); i++) {
+        const slopes s = slopes_at(y[i]);
+
+        r_dx[i] += r_dy[i] * s.first + dy[i] * s.second * r_x[i];
+    }
+}
+
+static void sigmoid_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent(pass, node, sigmoid_slopes);
+}
+static void sigmoid_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent_back(pass, node, sigmoid_slopes);
+}
+static void tanh_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent(pass, node, tanh_slopes);
+}
+static void tanh_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent_back(pass, node, tanh_slopes);
+}
+static void relu_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent(pass, node, relu_slopes);
+}
+static void relu_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    any_tangent_back(pass, node, relu_slopes);
+}
+
+static const dsc_tape_op sigmoid = {"sigmoid", sigmoid_forward, sigmoid_backward, sigmoid_tangent,
+                                    sigmoid_tangent_back};
+static const dsc_tape_op tanh_op = {"tanh", tanh_forward, tanh_backward, tanh_tangent,
+                                    tanh_tangent_back};
+static const dsc_tape_op relu = {"relu", relu_forward, relu_backward, relu_tangent,
+                                 relu_tangent_back};
 
 static dsc_var add_same(dsc_tape *tape, const dsc_tape_op *op, dsc_var x)
 {
@@ -268,7 +394,8 @@ static void conv_backward(const dsc_tape_pass *pass, const dsc_tape_node *node)
     }
 }
 
-static const dsc_tape_op conv = {"conv", conv_forward, conv_backward};
+static const dsc_tape_op conv = {
+    .name = "conv", .forward = conv_forward, .backward = conv_backward};
 
 dsc_var dsc_tape_conv(dsc_tape *tape, dsc_var x, dsc_var w, dsc_var b, dsc_image image, size_t size)
 {
@@ -333,7 +460,8 @@ static void pool_backward(const dsc_tape_pass *pass, const dsc_tape_node *node)
     }
 }
 
-static const dsc_tape_op pool = {"pool", pool_forward, pool_backward};
+static const dsc_tape_op pool = {
+    .name = "pool", .forward = pool_forward, .backward = pool_backward};
 
 dsc_var dsc_tape_pool(dsc_tape *tape, dsc_var x, dsc_image image)
 {
@@ -437,7 +565,8 @@ static void norm_backward(const dsc_tape_pass *pass, const dsc_tape_node *node)
     }
 }
 
-static const dsc_tape_op batch_norm = {"batch_norm", norm_forward, norm_backward};
+static const dsc_tape_op batch_norm = {
+    .name = "batch_norm", .forward = norm_forward, .backward = norm_backward};
 
 dsc_var dsc_tape_batch_norm(dsc_tape *tape, dsc_var x, dsc_var gain, dsc_var bias, dsc_image image)
 {
@@ -563,9 +692,61 @@ static void square_backward(const dsc_tape_pass *pass, const dsc_tape_node *node
         dx[i] += scale * (x[i] - y[i]);
 }
 
-static const dsc_tape_op softmax_loss = {"softmax_loss", softmax_forward, softmax_backward};
-static const dsc_tape_op logistic_loss = {"logistic_loss", logistic_forward, logistic_backward};
-static const dsc_tape_op square_loss = {"square_loss", square_forward, square_backward};
+/* A loss is the end of a tape: nobody asks for its tangent. */
+static void no_tangent(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    (void)pass, (void)node;
+}
+
+/* Rp = p (Rx - sum p Rx) */
+static void softmax_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    const dsc_tape_node *const from = &pass->tape->node[node->from[0]];
+    const dsc_real *const p = pass->work + node->kept;
+    const dsc_real *const r_x = dsc_tape_tangent(pass, node->from[0]);
+    dsc_real *const r_dx = dsc_tape_grad_tangent(pass, node->from[0]);
+
+    for (size_t row = 0; r_dx && row < from->rows; row++) {
+        const size_t at = row * from->columns;
+        dsc_real mean = 0;
+
+        for (size_t i = at; i < at + from->columns; i++)
+            mean += p[i] * r_x[i];
+        for (size_t i = at; i < at + from->columns; i++)
+            r_dx[i] += p[i] * (r_x[i] - mean) / (dsc_real)from->rows;
+    }
+}
+
+static void logistic_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    const size_t rows = pass->tape->node[node->from[0]].rows;
+    const dsc_real *const x = dsc_tape_value(pass, node->from[0]);
+    const dsc_real *const r_x = dsc_tape_tangent(pass, node->from[0]);
+    dsc_real *const r_dx = dsc_tape_grad_tangent(pass, node->from[0]);
+
+    for (size_t row = 0; r_dx && row < rows; row++) {
+        const dsc_real y = (dsc_real)(0.5 + 0.5 * tanh(0.5 * (double)x[row]));
+
+        r_dx[row] += y * (1 - y) * r_x[row] / (dsc_real)rows;
+    }
+}
+
+static void square_tangent_back(const dsc_tape_pass *pass, const dsc_tape_node *node)
+{
+    const size_t len = len_of(&pass->tape->node[node->from[0]]);
+    const dsc_real *const r_x = dsc_tape_tangent(pass, node->from[0]);
+    dsc_real *const r_dx = dsc_tape_grad_tangent(pass, node->from[0]);
+
+    for (size_t i = 0; r_dx && i < len; i++)
+        r_dx[i] += 2 * r_x[i] / (dsc_real)len;
+}
+
+static const dsc_tape_op softmax_loss = {"softmax_loss", softmax_forward, softmax_backward,
+                                         no_tangent, softmax_tangent_back};
+static const dsc_tape_op logistic_loss = {"logistic_loss", logistic_forward, logistic_backward,
+                                          no_tangent, logistic_tangent_back};
+static const dsc_tape_op square_loss = {"square_loss", square_forward, square_backward, no_tangent,
+                                        square_tangent_back};
 
 dsc_var dsc_tape_softmax_loss(dsc_tape *tape, dsc_var x, dsc_var labels)
 {

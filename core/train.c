@@ -120,20 +120,12 @@ static bool check_horizons(const dsc_train_spec *spec, dsc_err *err)
     return true;
 }
 
-/* Second derivatives need a problem that has them, and functions that an unroll holds whole. */
 static bool check_curvature(const dsc_train_spec *spec, dsc_err *err)
 {
-    for (int i = 0; spec->second_derivatives && i < spec->problem_count; i++) {
-        const dsc_train_problem *const p = &spec->problems[i];
-        const size_t n = dsc_batch_n(p->problem, &p->hyper, &spec->dressing);
-
-        if (!p->problem->curve)
-            return dsc_fail(err, DSC_EINVAL, "second_derivatives", "%s has none", p->problem->name);
-        if (n > DSC_UNROLL_LANES)
-            return dsc_fail(err, DSC_EINVAL, "second_derivatives",
-                            "take functions of at most %zu coordinates, not %zu", DSC_UNROLL_LANES,
-                            n);
-    }
+    for (int i = 0; spec->second_derivatives && i < spec->problem_count; i++)
+        if (!spec->problems[i].problem->curve)
+            return dsc_fail(err, DSC_EINVAL, "second_derivatives", "%s has none",
+                            spec->problems[i].problem->name);
     return true;
 }
 
@@ -197,10 +189,12 @@ static size_t lanes_max(const dsc_train *train)
 
 static bool scratch_new(dsc_train *train, dsc_err *err)
 {
+    const dsc_unroll_kind kind =
+        train->spec.second_derivatives ? DSC_UNROLL_CURVED : DSC_UNROLL_PLAIN;
     const size_t lanes = lanes_max(train);
 
     for (int i = 0; i < train->crew.workers; i++)
-        if (!dsc_unroll_new(&train->scratch[i], train->trainable, &train->spec.config, lanes,
+        if (!dsc_unroll_new(&train->scratch[i], train->trainable, &train->spec.config, kind, lanes,
                             train->spec.unroll, err))
             return false;
     return true;

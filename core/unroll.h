@@ -33,6 +33,9 @@
  */
 #define DSC_UNROLL_LANES ((size_t)96)
 
+/* The most that the traces of one curved unroll may take: a worker has one. */
+#define DSC_UNROLL_BYTES ((size_t)1 << 30)
+
 typedef struct dsc_unroll dsc_unroll;
 
 /* What is being trained. */
@@ -63,9 +66,16 @@ typedef void dsc_curvature(void *arg, uint64_t t, const dsc_real *theta, const d
 
 size_t dsc_unroll_state_len(const dsc_trainable *trainable, const dsc_hyper *hyper, size_t lanes);
 
-/* Scratch for unrolls of up to `steps` steps over up to `lanes` lanes. DSC_ENOMEM. */
+/* What the way back will be. */
+typedef enum {
+    DSC_UNROLL_PLAIN,
+    DSC_UNROLL_CURVED, /* with second derivatives: keeps the traces of all lanes and steps */
+} dsc_unroll_kind;
+
+/* Scratch for unrolls of up to `steps` steps over up to `lanes` lanes. DSC_ENOMEM, DSC_ELIMIT when
+ * the traces of a curved one take more than DSC_UNROLL_BYTES. */
 bool dsc_unroll_new(dsc_unroll **out, const dsc_trainable *trainable, const dsc_hyper *hyper,
-                    size_t lanes, size_t steps, dsc_err *err) DSC_MUST_CHECK;
+                    dsc_unroll_kind kind, size_t lanes, size_t steps, dsc_err *err) DSC_MUST_CHECK;
 void dsc_unroll_free(dsc_unroll *unroll); /* NULL is fine */
 
 /* Take `steps` steps: strand goes on, losses [steps] are those at the points reached. */
@@ -82,8 +92,8 @@ void dsc_unroll_replay(dsc_unroll *unroll, const dsc_pupil *pupil, dsc_strand *s
 void dsc_unroll_back(dsc_unroll *unroll, const dsc_pupil *pupil, const double *weights,
                      dsc_real *d_packed);
 
-/* The same with second derivatives, of an unroll that was played and has at most DSC_UNROLL_LANES
- * lanes. A third more arithmetic. */
+/* The same with second derivatives, of a curved unroll that was played. The curvature costs what
+ * the functions' does; with many lanes traces come from memory and not from cache. */
 void dsc_unroll_back_curved(dsc_unroll *unroll, const dsc_pupil *pupil, const double *weights,
                             dsc_curvature *curvature, void *arg, dsc_real *d_packed);
 
