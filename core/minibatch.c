@@ -4,6 +4,16 @@
 /* Streams of minibatches stand apart from those of functions. */
 #define BATCH_EPOCHS (UINT64_C(1) << 60)
 
+bool dsc_minibatch_check(const dsc_hyper *hyper, dsc_err *err)
+{
+    if (hyper->dataset->classes == 0)
+        return dsc_fail(err, DSC_EINVAL, "dataset", "%s has numbers to predict, not classes",
+                        hyper->dataset_name);
+    return hyper->dataset->classes >= 2 ||
+           dsc_fail(err, DSC_EINVAL, "dataset", "%s has 1 class; there is nothing to tell apart",
+                    hyper->dataset_name);
+}
+
 void dsc_minibatch_start(const dsc_draw *draw, double init_std, dsc_real *theta, size_t n)
 {
     dsc_rng rng = dsc_rng_at(draw->seed, draw->epoch, draw->lane);

@@ -28,6 +28,9 @@
         .doc = "Standard deviation of weights and biases at the start."                            \
     }
 
+/* Has the bound dataset classes to tell apart? DSC_EINVAL with where = "dataset". */
+bool dsc_minibatch_check(const dsc_hyper *hyper, dsc_err *err);
+
 /* theta [n] normal with deviation init_std. */
 void dsc_minibatch_start(const dsc_draw *draw, double init_std, dsc_real *theta, size_t n);
 

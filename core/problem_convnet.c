@@ -104,9 +104,8 @@ static void build(net *to, const dsc_hyper *hyper)
 
 static bool check(const dsc_hyper *hyper, dsc_err *err)
 {
-    if (hyper->dataset->classes < 2)
-        return dsc_fail(err, DSC_EINVAL, "dataset", "%s has numbers to predict, not classes",
-                        hyper->dataset_name);
+    if (!dsc_minibatch_check(hyper, err))
+        return false;
     return hyper->dataset->image.channels > 0 ||
            dsc_fail(err, DSC_EINVAL, "dataset", "%s has no images", hyper->dataset_name);
 }

@@ -150,13 +150,6 @@ static void bend(const dsc_hyper *hyper, loss_kind loss, const dsc_draw *draw, u
 
 /* --- what a dataset must be like --- */
 
-static bool check_classes(const dsc_hyper *hyper, dsc_err *err)
-{
-    return hyper->dataset->classes >= 2 ||
-           dsc_fail(err, DSC_EINVAL, "dataset", "%s has numbers to predict, not classes",
-                    hyper->dataset_name);
-}
-
 static bool check_two(const dsc_hyper *hyper, dsc_err *err)
 {
     return hyper->dataset->classes == 2 ||
@@ -200,7 +193,7 @@ const dsc_problem dsc_problem_mlp = {
     .doc = "A dense network learning to classify a dataset's rows, minibatch by minibatch.",
     .source = "Andrychowicz et al. 2016, section 3.2.",
     .hyper = mlp_spec,
-    .check = check_classes,
+    .check = dsc_minibatch_check,
     .dim = dim_softmax,
     .data_len = data_len,
     .work_len = work_softmax,
@@ -214,7 +207,7 @@ const dsc_problem dsc_problem_softmax_regression = {
     .doc = "A linear classifier of a dataset's rows.",
     .source = "Standard; convex.",
     .hyper = regression_spec,
-    .check = check_classes,
+    .check = dsc_minibatch_check,
     .dim = dim_softmax,
     .data_len = data_len,
     .work_len = work_softmax,

@@ -174,6 +174,32 @@ static void test_eval(void **state)
     expect_spec(spec, "eval %1$s --data %2$s/empty", 1, "", "there is no optimizer \"mine\"");
 }
 
+/* A network learns from a table of the folder that --data-dir names. */
+static void test_train_on_data(void **state)
+{
+    static const char spec[] =
+        "{\"problems\":[{\"type\":\"mlp\",\"params\":{\"dataset\":\"table\",\"hidden\":[3],"
+        "\"batch\":4}}],"
+        "\"config\":{\"hidden_size\":3},\"horizon\":6,\"unroll\":3,\"functions_per_step\":2,"
+        "\"epochs\":2,"
+        "\"second_derivatives\":true,\"imitation\":{\"optimizer\":\"adam\",\"probability\":0.5}}";
+    char path[64];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/table.csv", folder);
+    FILE *const file = fopen(path, "w");
+    assert_true(file && fputs("1,red,yes\n2,blue,no\n3,red,yes\n4,blue,no\n", file) >= 0 &&
+                fclose(file) == 0);
+    expect_spec(spec, "train %1$s --out %2$s/d.safetensors --data-dir %2$s", 0,
+                "\"reason\":\"completed\"", "");
+    expect_spec(spec, "train %1$s --out %2$s/d.safetensors", 1, "",
+                "problems[0].params.dataset: there is no folder of datasets; --data-dir names one");
+    expect_spec("{\"baselines\":[\"sgd\"],\"functions\":3,\"steps\":3,\"tuning\":{\"functions\":2,"
+                "\"learning_rates\":2},\"problem\":{\"type\":\"softmax_regression\",\"params\":{"
+                "\"dataset\":\"table\",\"labels\":[1]}}}",
+                "eval %1$s --data-dir %2$s", 1, "", "table has 1 class");
+}
+
 /* SIGINT ends it early, with the best weights written and nothing half done. */
 static void test_train_stopped(void **state)
 {
@@ -214,7 +240,8 @@ int main(void)
         cmocka_unit_test(test_failures),      cmocka_unit_test(test_version),
         cmocka_unit_test(test_print_config),  cmocka_unit_test(test_health),
         cmocka_unit_test(test_train),         cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_train_stopped), cmocka_unit_test(test_train_refused),
+        cmocka_unit_test(test_train_on_data), cmocka_unit_test(test_train_stopped),
+        cmocka_unit_test(test_train_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
