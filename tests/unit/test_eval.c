@@ -86,13 +86,14 @@ static void test_curves(void **state)
 
 static void test_stderr(void **state)
 {
-    const dsc_eval_task task = {&parabolas, &none, 1, 3, 1};
+    const dsc_eval_task task = {&parabolas, &none, 4, 3, 1};
     dsc_model *const model = sgd(1e-9); /* losses stay 0, 1, 2: deviation 1, over sqrt 3 */
     dsc_eval_result r;
 
     (void)state;
     assert_true(dsc_eval(&r, &task, model, &dsc_crew_alone, NULL));
     assert_true(fabs(r.final_loss_stderr - 1 / sqrt(3)) < 1e-6);
+    assert_true(fabs(r.loss_sum_stderr - 4 / sqrt(3)) < 1e-6); /* sums are 0, 4, 8 */
     dsc_eval_clear(&r);
     dsc_model_drop(model);
 }
