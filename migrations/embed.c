@@ -69,6 +69,18 @@ static void print_migration(const char *path)
     printf("\"},\n");
 }
 
+/* Two with one number: a database that has seen one would never see the other. */
+static void check_numbers(const char *before, const char *path)
+{
+    const char *base = base_of(path), *other = base_of(before);
+
+    if (base - path != other - before || strncmp(path, before, (size_t)(base - path)) != 0 ||
+        atoi(base) != atoi(other))
+        return;
+    fprintf(stderr, "%s and %s have one number\n", before, path);
+    exit(1);
+}
+
 static int print_migrations(int count, char **paths)
 {
     int printed = 0;
@@ -76,6 +88,8 @@ static int print_migrations(int count, char **paths)
     printf("#include \"migrations/embedded.h\"\n\nconst struct migration migrations[] = {\n");
     for (int i = 0; i < count; i++)
         if (ends_with(paths[i], ".sql")) {
+            if (i > 0)
+                check_numbers(paths[i - 1], paths[i]);
             print_migration(paths[i]);
             printed++;
         }
