@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Streams of functions to measure and to tune on. */
-enum { EPOCH_MEASURE, EPOCH_TUNE };
+/* Streams of functions to measure and to tune on: those of no epoch of a training, also one with
+ * the same seed. */
+#define EPOCH_MEASURE ((UINT64_C(1) << 61) + 2)
+#define EPOCH_TUNE    (EPOCH_MEASURE + 1)
 
 /* One evaluation at work. */
 typedef struct {

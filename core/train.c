@@ -89,10 +89,11 @@ static bool check_numbers(const dsc_train_spec *spec, dsc_err *err)
     for (size_t t = 0; t < last_horizon(spec); t++) {
         if (!(spec->loss_weights[t] >= 0 && isfinite(spec->loss_weights[t])))
             return dsc_fail(err, DSC_EINVAL, "loss_weights", "must be finite and not negative");
-        sum += spec->loss_weights[t];
+        sum += t < spec->horizons[0] ? spec->loss_weights[t] : 0;
     }
     if (!(sum > 0 && isfinite(sum)))
-        return dsc_fail(err, DSC_EINVAL, "loss_weights", "must not all be 0");
+        return dsc_fail(err, DSC_EINVAL, "loss_weights",
+                        "must not all be 0 within the (first) horizon");
     return true;
 }
 
@@ -515,12 +516,17 @@ static void pack(dsc_train *train)
     train->trainable->pack(train->packed, train->array[PHI], &train->spec.config);
 }
 
-/* One unroll of all sheets and what is learned from it. False when it is not finite. */
-static bool meta_step(dsc_train *train, double *loss)
+/* One unroll of all sheets and what is learned from it: nothing where no loss has a weight. False
+ * when it is not finite. */
+static bool meta_step(dsc_train *train, double weight, double *loss)
 {
     double norm;
 
     pack(train);
+    if (weight == 0) {
+        run(train, job_judge);
+        return *loss = 0, true;
+    }
     run(train, train->record.imitated ? job_imitate : job_learn);
     *loss = add_losses(train);
     norm = add_derivatives(train);
@@ -544,10 +550,11 @@ static void learn(dsc_train *train)
     double sum = 0, weights = 0;
 
     for (size_t from = 0; from < horizon; from += train->steps) {
+        const double weight = begin_unroll(train, kind, from, horizon);
         double loss;
 
-        weights += begin_unroll(train, kind, from, horizon);
-        if (!meta_step(train, &loss)) {
+        weights += weight;
+        if (!meta_step(train, weight, &loss)) {
             train->record.skipped++;
             sum = NAN;
             break;

@@ -196,14 +196,13 @@ static bool wants_folder(const struct training *t)
 }
 
 /* Is there a place for what will come out? Before it takes hours to find out. */
-static bool check_places(const struct training *t, dsc_err *err)
+static bool check_places(struct training *t, dsc_err *err)
 {
     if (wants_folder(t) && !t->spec.optimizer)
         return dsc_fail(err, FAULT_MISSING_FIELD, "optimizer",
                         "is missing: whose version is it to be? (or write a file with --out)");
-    if (t->spec.optimizer && !registry_name_ok(t->spec.optimizer))
-        return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer",
-                        "must match ^[a-z0-9][a-z0-9._-]{0,62}$, not \"%.63s\"", t->spec.optimizer);
+    if (wants_folder(t) && !shelf_check(&t->shelf, t->spec.optimizer, t->spec.core.family, err))
+        return false;
     return !t->config->out || file_check(t->config->out, err);
 }
 
@@ -244,9 +243,8 @@ static int threads_of(const struct config *config)
 static bool begin(struct training *t, dsc_err *err)
 {
     if (!datasets_open(&t->datasets, t->config->data_dir, err) || !read_spec(t, err) ||
-        !check_places(t, err) ||
         !shelf_open(&t->shelf, wants_folder(t) ? t->config->data : NULL, err) ||
-        !take_first(t, err) || !take_teacher(t, err) ||
+        !check_places(t, err) || !take_first(t, err) || !take_teacher(t, err) ||
         !pool_open(&t->pool, threads_of(t->config), err))
         return false;
     t->crew = lend_pool(t->pool);
@@ -273,6 +271,7 @@ static void block_signals(sigset_t *stop)
     sigaddset(stop, SIGTERM);
     sigaddset(stop, SIGHUP);
     pthread_sigmask(SIG_BLOCK, stop, NULL);
+    signal(SIGPIPE, SIG_IGN); /* whoever read the progress may leave: the training is what counts */
 }
 
 static bool has_come(const sigset_t *stop)

@@ -57,6 +57,32 @@ bool shelf_take(struct shelf *shelf, const char *reference, const dsc_family *fa
 
 /* --- putting --- */
 
+/* The optimizer of that name, if there is one: may it get a version of this family? */
+static bool look(struct shelf *shelf, const char *name, const dsc_family *family, bool *is_there,
+                 dsc_err *err)
+{
+    struct optimizer_row there;
+
+    if (!registry_name_ok(name))
+        return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer",
+                        "must match ^[a-z0-9][a-z0-9._-]{0,62}$, not \"%.63s\"", name);
+    *is_there = store_optimizer_find(shelf->store, name, &there, &shelf->arena, NULL);
+    if (*is_there && there.builtin)
+        return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "optimizer",
+                        "%s came with the program and gets no other versions", name);
+    if (*is_there && strcmp(there.family, family->name) != 0)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer", "%s is of the family %s, not %s",
+                        name, there.family, family->name);
+    return true;
+}
+
+bool shelf_check(struct shelf *shelf, const char *name, const dsc_family *family, dsc_err *err)
+{
+    bool is_there;
+
+    return look(shelf, name, family, &is_there, err);
+}
+
 /* The optimizer that a version is for, made unless it is there. */
 static bool find_or_create(struct shelf *shelf, const char *name, const dsc_model *model,
                            dsc_err *err)
@@ -64,20 +90,11 @@ static bool find_or_create(struct shelf *shelf, const char *name, const dsc_mode
     const dsc_family *const family = dsc_model_family(model);
     struct optimizer_row row = {
         .name = name, .family = family->name, .description = "", .labels = "{}"};
-    struct optimizer_row there;
+    bool is_there;
 
-    if (!registry_name_ok(name))
-        return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer",
-                        "must match ^[a-z0-9][a-z0-9._-]{0,62}$, not \"%.63s\"", name);
-    if (!store_optimizer_find(shelf->store, name, &there, &shelf->arena, NULL))
-        return registry_create(shelf->registry, &row, dsc_model_hyper(model), &shelf->arena, err);
-    if (there.builtin)
-        return dsc_fail(err, FAULT_BUILTIN_PROTECTED, "optimizer",
-                        "%s came with the program and gets no other versions", name);
-    if (strcmp(there.family, family->name) != 0)
-        return dsc_fail(err, FAULT_INVALID_VALUE, "optimizer", "%s is of the family %s, not %s",
-                        name, there.family, family->name);
-    return true;
+    return look(shelf, name, family, &is_there, err) &&
+           (is_there ||
+            registry_create(shelf->registry, &row, dsc_model_hyper(model), &shelf->arena, err));
 }
 
 bool shelf_put(struct shelf *shelf, const char *name, dsc_model *model, struct version_row *row,

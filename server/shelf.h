@@ -24,6 +24,10 @@ void shelf_close(struct shelf *shelf);
 bool shelf_take(struct shelf *shelf, const char *reference, const dsc_family *family,
                 dsc_model **out, dsc_err *err) DSC_MUST_CHECK;
 
+/* May `name` get a version of this family? Asked before work that would be lost otherwise. */
+bool shelf_check(struct shelf *shelf, const char *name, const dsc_family *family,
+                 dsc_err *err) DSC_MUST_CHECK;
+
 /* Make the model a new version of optimizer `name`, which is created unless it is there. */
 bool shelf_put(struct shelf *shelf, const char *name, dsc_model *model, struct version_row *row,
                dsc_err *err) DSC_MUST_CHECK;

@@ -200,6 +200,17 @@ static void test_train_on_data(void **state)
                 "eval %1$s --data-dir %2$s", 1, "", "table has 1 class");
 }
 
+/* Who reads the progress may leave; the weights are written all the same. */
+static void test_train_unread(void **state)
+{
+    char words[1024];
+
+    (void)state;
+    with_spec(words, SPEC,
+              "train %1$s --out %2$s/e.safetensors | true; test -s %2$s/e.safetensors");
+    ran_expect(words, 0, "", "");
+}
+
 /* SIGINT ends it early, with the best weights written and nothing half done. */
 static void test_train_stopped(void **state)
 {
@@ -227,6 +238,10 @@ static void test_train_refused(void **state)
                 "optimizer: is missing");
     expect_spec(SPEC_BEGIN "\"init_from\":\"nobody\"}", "train %1$s --data %2$s/data", 1, "",
                 "there is no optimizer \"nobody\"");
+    expect_spec("{\"optimizer\":\"adam\",\"problems\":[{\"type\":\"quadratic\"}]}",
+                "train %1$s --data %2$s/data", 1, "", "adam came with the program");
+    expect_spec("{\"optimizer\":\"A\",\"problems\":[{\"type\":\"quadratic\"}]}",
+                "train %1$s --data %2$s/data", 1, "", "optimizer: must match");
     expect_spec("{\"problems\":[{\"type\":\"quadratic\"}],\"unroll\":101}",
                 "train %1$s --out %2$s/x.safetensors", 1, "", "unroll: must be in [1, 100]");
     snprintf(words, sizeof words, "version; rm -r %s", folder);
@@ -240,8 +255,8 @@ int main(void)
         cmocka_unit_test(test_failures),      cmocka_unit_test(test_version),
         cmocka_unit_test(test_print_config),  cmocka_unit_test(test_health),
         cmocka_unit_test(test_train),         cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_train_on_data), cmocka_unit_test(test_train_stopped),
-        cmocka_unit_test(test_train_refused),
+        cmocka_unit_test(test_train_on_data), cmocka_unit_test(test_train_unread),
+        cmocka_unit_test(test_train_stopped), cmocka_unit_test(test_train_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,6 +178,27 @@ static void test_golden_last(void **state)
     dsc_train_free(train);
 }
 
+/* An unroll without weights teaches nothing, not even what Adam remembers: with all weight in the
+ * second one its first step is taken there, and the first unroll of the next epoch leaves it. */
+static void test_unroll_without_weights(void **state)
+{
+    const float zeros[2] = {0};
+    const double weights[10] = {[9] = 1};
+    dsc_train_spec spec = linear_spec(zeros);
+    dsc_train *train;
+
+    (void)state;
+    spec.loss = DSC_LOSS_NUMBERS;
+    spec.loss_weights = weights;
+    spec.epochs = 2;
+    train = train_new(&spec, &dsc_crew_alone);
+    run(train, 1);
+    assert_true(fabs((double)dsc_train_phi(train)[0] + 0.01) < 1e-6); /* one step of Adam */
+    run(train, 2);
+    assert_in_range((int)(-1e4 * (double)dsc_train_phi(train)[0]), 190, 210); /* and one more */
+    dsc_train_free(train);
+}
+
 /* --- the same bits --- */
 
 /* Two threads a call, taking jobs from both ends. */
@@ -402,7 +423,8 @@ static void test_diverged(void **state)
 
 static void test_bad_specs(void **state)
 {
-    const double negative[10] = {-1}, none[10] = {0};
+    const double negative[10] = {-1}, none[10] = {0}, late[20] = {[15] = 1};
+    const float zeros[2] = {0};
     dsc_train_spec spec;
     dsc_train *train = NULL;
     dsc_err err = {0};
@@ -426,18 +448,31 @@ static void test_bad_specs(void **state)
     assert_false(dsc_train_new(&train, &spec, &dsc_crew_alone, NULL));
     spec.loss_weights = none;
     assert_false(dsc_train_new(&train, &spec, &dsc_crew_alone, NULL));
+    spec = linear_spec(zeros);
+    spec.horizon_count = 2;
+    spec.horizons[1] = 20;
+    spec.loss = DSC_LOSS_NUMBERS;
+    spec.loss_weights = late; /* nothing to learn from in the first horizon */
+    assert_false(dsc_train_new(&train, &spec, &dsc_crew_alone, &err));
     assert_null(train);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),    cmocka_unit_test(test_golden_last),
-        cmocka_unit_test(test_threads),   cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_bad_bytes), cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_patience),  cmocka_unit_test(test_curriculum),
-        cmocka_unit_test(test_imitation), cmocka_unit_test(test_imitation_sometimes),
-        cmocka_unit_test(test_diverged),  cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_golden_last),
+        cmocka_unit_test(test_unroll_without_weights),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_bad_bytes),
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_curriculum),
+        cmocka_unit_test(test_imitation),
+        cmocka_unit_test(test_imitation_sometimes),
+        cmocka_unit_test(test_diverged),
+        cmocka_unit_test(test_bad_specs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
