@@ -259,10 +259,12 @@ test-clients: all ## every client in clients/ through the conformance cases, aga
 # Each core/pretrained/<name>.safetensors is made by the spec beside it; the same bits on any number of threads and on
 # every processor with fused multiply-add. <name>.eval.json measures it.
 .PHONY: pretrained
-pretrained: all ## train the optimizers that ship anew (NAME=lstm-quadratic: that one; minutes)
-	@for spec in $(filter-out %.eval.json,$(wildcard core/pretrained/$(or $(NAME),*).json)); do \
-	  nice $(BUILD)/descent train $$spec --out $${spec%.json}.safetensors && \
-	  $(BUILD)/descent eval $${spec%.json}.eval.json --table || exit 1; done
+pretrained: all ## train the optimizers that ship anew (NAME=lstm-quadratic: that one; minutes; DATA_DIR=)
+	@data="$(if $(DATA_DIR),--data-dir $(DATA_DIR))"; \
+	for spec in $(filter-out %.eval.json,$(wildcard core/pretrained/$(or $(NAME),*).json)); do \
+	  nice $(BUILD)/descent train $$spec --out $${spec%.json}.safetensors $$data && \
+	  $(MAKE) --no-print-directory $(BUILD)/descent && \
+	  $(BUILD)/descent eval $${spec%.json}.eval.json --table $$data || exit 1; done
 
 .PHONY: golden
 golden: ## make tests/golden/*.golden anew with PyTorch (they are committed; needs 2 GB of packages)

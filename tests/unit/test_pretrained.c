@@ -79,10 +79,46 @@ static void test_quadratic(void **state)
     dsc_model_drop(adam);
 }
 
+/* Two classes that a line nearly tells apart. */
+enum { ROWS = 200, FEATURES = 12 };
+
+static void make_rows(float *numbers, float *targets)
+{
+    dsc_rng rng = dsc_rng_at(8, 0, 0);
+
+    for (size_t row = 0; row < ROWS; row++) {
+        for (size_t i = 0; i < FEATURES; i++)
+            numbers[row * FEATURES + i] = (float)dsc_rng_uniform(&rng);
+        targets[row] = numbers[row * FEATURES] > numbers[row * FEATURES + 1];
+    }
+}
+
+/* On rows it has never seen, of another width, a small network learns. */
+static void test_mlp(void **state)
+{
+    static float numbers[ROWS * FEATURES], targets[ROWS];
+    const dsc_dataset rows = {
+        .rows = ROWS, .features = FEATURES, .classes = 2, .numbers = numbers, .targets = targets};
+    dsc_model *const learned = shipped("lstm-mlp");
+    dsc_eval_result result;
+    dsc_hyper hyper;
+
+    (void)state;
+    make_rows(numbers, targets);
+    dsc_hyper_init(&hyper, dsc_problem_mlp.hyper);
+    hyper.dataset = &rows;
+    const dsc_eval_task task = {&dsc_problem_mlp, &hyper, STEPS, 20, 11};
+    assert_true(dsc_eval(&result, &task, learned, &dsc_crew_alone, NULL));
+    assert_int_equal(result.diverged, 0);
+    assert_true(result.final_loss < 0.5 * result.mean[0]);
+    dsc_eval_clear(&result);
+    dsc_model_drop(learned);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_files),
-                                       cmocka_unit_test(test_quadratic)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files), cmocka_unit_test(test_quadratic), cmocka_unit_test(test_mlp)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
