@@ -23,6 +23,7 @@ struct dsc_run {
     dsc_model *model; /* holds a count */
     size_t n, width;  /* coordinates; numbers kept of each */
     uint64_t steps;
+    bool imported;         /* the family's bounds do not hold */
     float *state;          /* [state_len] owned; never NULL */
     dsc_coupling coupling; /* its contents are scratch, all but what it keeps */
 };
@@ -103,6 +104,7 @@ void dsc_run_reset(dsc_run *run)
     else
         memset(run->state, 0, state_len(run) * sizeof *run->state);
     dsc_coupling_reset(&run->coupling);
+    run->imported = false;
     run->steps = 0;
 }
 
@@ -335,7 +337,7 @@ bool dsc_run_check(const dsc_run *run, const float *grad, double limit, float *w
 
     if (!isfinite(grad_max))
         return fail_gradient(grad, run->n, err);
-    if (update_bound(run, grad_max) <= limit)
+    if (!run->imported && update_bound(run, grad_max) <= limit)
         return true;
     return probe_any(run, grad, limit, work, err);
 }
@@ -388,4 +390,9 @@ double *dsc_run_shared(dsc_run *run, size_t *len)
 void dsc_run_set_steps(dsc_run *run, uint64_t steps)
 {
     run->steps = steps;
+}
+
+void dsc_run_set_imported(dsc_run *run, bool imported)
+{
+    run->imported = imported;
 }

@@ -122,4 +122,8 @@ double *dsc_run_shared(dsc_run *run, size_t *len);
 
 void dsc_run_set_steps(dsc_run *run, uint64_t steps);
 
+/* Was the state written by somebody whose numbers this family might never reach? Then no bound of
+ * the family holds, and dsc_run_check computes every step to see. A reset ends it. */
+void dsc_run_set_imported(dsc_run *run, bool imported);
+
 #endif

@@ -212,6 +212,22 @@ void groups_set_steps(struct groups *groups, uint64_t steps)
         dsc_run_set_steps(groups->group[g].run, steps);
 }
 
+void groups_set_imported(struct groups *groups, bool imported)
+{
+    for (int g = 0; g < groups->count; g++)
+        dsc_run_set_imported(groups->group[g].run, imported);
+}
+
+int groups_count(const struct groups *groups)
+{
+    return groups->count;
+}
+
+dsc_run *groups_run(const struct groups *groups, int group)
+{
+    return groups->group[group].run;
+}
+
 /* --- order --- */
 
 bool groups_reordered(const struct groups *groups)

@@ -56,6 +56,11 @@ size_t groups_state_bytes(const struct groups *groups);
 double groups_work(const struct groups *groups); /* about the multiply-adds of a step */
 void groups_reset(struct groups *groups);        /* the initial state, step 0 */
 void groups_set_steps(struct groups *groups, uint64_t steps);
+void groups_set_imported(struct groups *groups, bool imported); /* see dsc_run_set_imported */
+
+/* Their runs, for those who name what is in a state. */
+int groups_count(const struct groups *groups);
+dsc_run *groups_run(const struct groups *groups, int group);
 
 /* Is group order another than the client's? Then gather makes it of the client's vector, and
  * scatter brings it back; to and from [n] do not overlap. */

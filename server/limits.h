@@ -54,6 +54,22 @@
 /* The longest life that fits RFC 3339 and nobody will see: a hundred years. */
 #define LIMIT_TTL_SECONDS 3155760000.0
 
+/* Aliases of one optimizer: a few roles (champion, candidate) for each of its users. */
+#define LIMIT_ALIASES 256
+
+/* Moves of one alias that are remembered: one a day for 27 years. */
+#define LIMIT_ALIAS_MOVES 10000
+
+/* A session's state as a file, which must come back as a body: 200,000 coordinates of the default
+ * LSTM. Larger ones have checkpoints and forks. */
+#define LIMIT_STATE_BYTES (LIMIT_BODY_BYTES - LIMIT_WEIGHTS_HEADER_BYTES)
+
+/* Checkpoints of one session: each is the whole state again on the disk. */
+#define LIMIT_CHECKPOINTS 100
+
+/* Expired sessions that a deletion clears away in one go; beyond that it is refused. */
+#define LIMIT_RETIRED_SESSIONS 1000
+
 /* Requests that wait for one session's turn: more clients than that at one session is a mistake. */
 #define LIMIT_TURN_QUEUE 64
 

@@ -33,6 +33,11 @@ bool registry_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+bool registry_alias_ok(const char *alias)
+{
+    return strlen(alias) <= 32 && registry_name_ok(alias);
+}
+
 /* --- references --- */
 
 static bool bad_reference(const char *reference, dsc_err *err)
@@ -41,13 +46,39 @@ static bool bad_reference(const char *reference, dsc_err *err)
                     "\"%.60s\" is not a reference: name, name:7 or name@alias", reference);
 }
 
+/* ":7": 7; "": 0. False when it is neither. */
+static bool read_number(const char *text, int64_t *number)
+{
+    const size_t len = strlen(text);
+
+    *number = 0;
+    if (len == 0)
+        return true;
+    if (len > 16 || text[1] == '0' || strspn(text + 1, "0123456789") != len - 1 || len < 2)
+        return false;
+    *number = strtoll(text + 1, NULL, 10);
+    return true;
+}
+
+static bool resolve_alias(struct registry *registry, const char *name, const char *alias,
+                          struct version_row *out, dsc_arena *arena, dsc_err *err)
+{
+    struct alias_row row;
+
+    if (!store_begin(registry->store, err)) /* the alias must not move in between */
+        return false;
+    return store_end(registry->store,
+                     store_alias_find(registry->store, name, alias, &row, arena, err) &&
+                         store_version_by_id(registry->store, row.version_id, out, arena, err),
+                     err);
+}
+
 bool registry_resolve(struct registry *registry, const char *reference, struct version_row *out,
                       dsc_arena *arena, dsc_err *err)
 {
     char name[64];
-    size_t len = strcspn(reference, ":@");
-    long long number = 0;
-    int used = 0;
+    const size_t len = strcspn(reference, ":@");
+    int64_t number;
 
     if (len >= sizeof name)
         return bad_reference(reference, err);
@@ -55,13 +86,9 @@ bool registry_resolve(struct registry *registry, const char *reference, struct v
     name[len] = '\0';
     if (!registry_name_ok(name))
         return bad_reference(reference, err);
-    if (reference[len] == '@')
-        return dsc_fail(err, FAULT_NOT_FOUND, "optimizer", "%s has no alias \"%.40s\"", name,
-                        reference + len + 1);
-    if (reference[len] == ':' &&
-        (reference[len + 1] < '1' || reference[len + 1] > '9' || strlen(reference + len) > 16 ||
-         sscanf(reference + len + 1, "%lld%n", &number, &used) != 1 ||
-         reference[len + 1 + (size_t)used]))
+    if (reference[len] == '@' && registry_alias_ok(reference + len + 1))
+        return resolve_alias(registry, name, reference + len + 1, out, arena, err);
+    if (reference[len] == '@' || !read_number(reference + len, &number))
         return bad_reference(reference, err);
     return store_version_find(registry->store, name, number, out, arena, err);
 }

@@ -1,7 +1,8 @@
 /* registry.h -- stored optimizers as models ready to run
  *
- * Resolves references (`name`, `name:7`), keeps each used version's model in memory once, and puts
- * the builtin optimizers into a fresh database. For threads that may wait for a disk. */
+ * Resolves references (`name`, `name:7`, `name@alias`), keeps each used version's model in memory
+ * once, and puts the builtin optimizers into a fresh database. For threads that may wait for a
+ * disk. */
 #ifndef REGISTRY_H
 #define REGISTRY_H
 
@@ -39,7 +40,8 @@ bool registry_publish(struct registry *registry, const char *optimizer, dsc_mode
 bool registry_create(struct registry *registry, struct optimizer_row *row, const dsc_hyper *hyper,
                      dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 
-/* Does `name` match ^[a-z0-9][a-z0-9._-]{0,62}$ ? */
+/* Does `name` match ^[a-z0-9][a-z0-9._-]{0,62}$ ? An alias is shorter: 32 characters at most. */
 bool registry_name_ok(const char *name);
+bool registry_alias_ok(const char *alias);
 
 #endif

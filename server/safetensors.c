@@ -447,9 +447,9 @@ static bool append_metadata(struct buf *out, const dsc_model *model)
 }
 
 /* ,"output.weight":{"dtype":"F32","shape":[1,20],"data_offsets":[0,80]} */
-static bool append_tensor(struct buf *out, const dsc_tensor *tensor)
+static bool append_entry(struct buf *out, const dsc_tensor *tensor, const char *dtype, size_t begin,
+                         size_t end)
 {
-    const size_t begin = tensor->offset * sizeof(float), end = begin + tensor->len * sizeof(float);
     char shape[48] = "", text[160];
 
     if (tensor->rank == 1)
@@ -457,9 +457,28 @@ static bool append_tensor(struct buf *out, const dsc_tensor *tensor)
     if (tensor->rank == 2)
         (void)snprintf(shape, sizeof shape, "%zu,%zu", tensor->shape[0], tensor->shape[1]);
     (void)snprintf(text, sizeof text,
-                   ":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", shape, begin,
-                   end);
+                   ":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", dtype, shape,
+                   begin, end);
     return append_text(out, ",") && append_string(out, tensor->name) && append_text(out, text);
+}
+
+static bool append_tensor(struct buf *out, const dsc_tensor *tensor)
+{
+    const size_t begin = tensor->offset * sizeof(float);
+
+    return append_entry(out, tensor, "F32", begin, begin + tensor->len * sizeof(float));
+}
+
+/* The end of the header: its padding, and its length in front. */
+static bool finish_header(struct buf *out)
+{
+    bool ok = append_text(out, "}");
+
+    while (ok && out->len % ALIGNMENT != 0)
+        ok = append_text(out, " ");
+    const uint64_t len = out->len - LENGTH_BYTES;
+    memcpy(out->data, &len, sizeof len);
+    return ok;
 }
 
 /* The length, the header and its padding. */
@@ -468,16 +487,10 @@ static bool append_header(struct buf *out, const dsc_model *model)
     const dsc_layout *const layout = dsc_model_phi_layout(model);
     static const char zeros[LENGTH_BYTES] = {0};
     bool ok = buf_append(out, zeros, sizeof zeros) && append_metadata(out, model);
-    uint64_t len;
 
     for (int i = 0; ok && i < layout->count; i++)
         ok = append_tensor(out, &layout->tensor[i]);
-    ok = ok && append_text(out, "}");
-    while (ok && out->len % ALIGNMENT != 0)
-        ok = append_text(out, " ");
-    len = out->len - LENGTH_BYTES;
-    memcpy(out->data, &len, sizeof len);
-    return ok;
+    return ok && finish_header(out);
 }
 
 bool safetensors_export(struct buf **out, const dsc_model *model, dsc_err *err)
@@ -494,4 +507,141 @@ bool safetensors_export(struct buf **out, const dsc_model *model, dsc_err *err)
     }
     buf_drop(file);
     return ok ? true : dsc_fail(err, FAULT_OUT_OF_MEMORY, NULL, "there is no memory for the file");
+}
+
+/* ---- any other file ---- */
+
+/* As the core names it. */
+static dsc_tensor tensor_of(const struct safetensors_tensor *from)
+{
+    dsc_tensor tensor = {.rank = from->rank, .len = 1};
+
+    memcpy(tensor.name, from->name, sizeof tensor.name);
+    for (int i = 0; i < from->rank; i++) {
+        tensor.shape[i] = from->shape[i];
+        tensor.len *= from->shape[i];
+    }
+    return tensor;
+}
+
+static size_t number_bytes(const struct safetensors_tensor *tensor)
+{
+    return tensor->wide ? sizeof *tensor->wide : sizeof *tensor->data;
+}
+
+static bool append_texts(struct buf *out, const struct safetensors_text *text, size_t texts)
+{
+    bool ok = append_text(out, "{\"" METADATA "\":{");
+
+    for (size_t i = 0; ok && i < texts; i++)
+        ok = (i == 0 || append_text(out, ",")) && append_string(out, text[i].key) &&
+             append_text(out, ":") && append_string(out, text[i].value);
+    return ok && append_text(out, "}");
+}
+
+static bool append_file(struct buf *out, const struct safetensors_text *text, size_t texts,
+                        const struct safetensors_tensor *tensor, size_t count)
+{
+    static const char zeros[LENGTH_BYTES] = {0};
+    bool ok = buf_append(out, zeros, sizeof zeros) && append_texts(out, text, texts);
+    size_t at = 0;
+
+    for (size_t i = 0; ok && i < count; i++) {
+        const dsc_tensor entry = tensor_of(&tensor[i]);
+        const size_t bytes = entry.len * number_bytes(&tensor[i]);
+        ok = append_entry(out, &entry, tensor[i].wide ? "F64" : "F32", at, at + bytes);
+        at += bytes;
+    }
+    ok = ok && finish_header(out);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = buf_append(
+            out, tensor[i].wide ? (const void *)tensor[i].wide : (const void *)tensor[i].data,
+            tensor_of(&tensor[i]).len * number_bytes(&tensor[i]));
+    return ok;
+}
+
+bool safetensors_write(struct buf **out, const struct safetensors_text *text, size_t texts,
+                       const struct safetensors_tensor *tensor, size_t count, dsc_err *err)
+{
+    size_t bytes = LENGTH_BYTES + 8192;
+
+    assert(count <= DSC_TENSORS_MAX);
+    for (size_t i = 0; i < count; i++)
+        bytes += tensor_of(&tensor[i]).len * number_bytes(&tensor[i]) + 160;
+    *out = buf_new(bytes);
+    if (*out && append_file(*out, text, texts, tensor, count))
+        return true;
+    buf_drop(*out);
+    *out = NULL;
+    return dsc_fail(err, FAULT_OUT_OF_MEMORY, NULL, "there is no memory for the file");
+}
+
+static bool read_text(struct safetensors_text *text, const json_t *metadata, dsc_err *err)
+{
+    const char *const value = json_string_value(json_object_get(metadata, text->key));
+
+    text->value[0] = '\0';
+    if (value && strlen(value) >= sizeof text->value)
+        return fail_file(err, text->key, "must have less than %zu bytes", sizeof text->value);
+    if (value)
+        strcpy(text->value, value);
+    return true;
+}
+
+bool safetensors_describe(const void *bytes, size_t len, struct safetensors_text *text,
+                          size_t texts, dsc_err *err)
+{
+    struct file file = {.json = NULL};
+    bool ok = read_file(&file, bytes, len, err);
+
+    for (size_t i = 0; ok && i < texts; i++)
+        ok = read_text(&text[i], json_object_get(file.json, METADATA), err);
+    json_decref(file.json);
+    return ok;
+}
+
+static bool check_finite(const struct safetensors_tensor *tensor, size_t len, dsc_err *err)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isfinite(tensor->wide ? tensor->wide[i] : (double)tensor->data[i]))
+            return fail_file(err, tensor->name, "number %zu is not finite", i);
+    return true;
+}
+
+static bool load_tensor(const struct file *file, const struct safetensors_tensor *tensor,
+                        dsc_err *err)
+{
+    const dsc_tensor want = tensor_of(tensor);
+    const int i = (int)(dsc_layout_find(&file->layout, tensor->name) - file->layout.tensor);
+    const struct extent *const extent = &file->extent[i];
+    const unsigned char *const from = file->data + extent->begin;
+
+    if (tensor->wide && extent->dtype != DTYPE_F64)
+        return fail_file(err, tensor->name, "must be F64");
+    if (tensor->wide)
+        memcpy(tensor->wide, from, want.len * sizeof *tensor->wide);
+    else if (extent->dtype != DTYPE_F64)
+        vector_from_bytes(tensor->data, from, want.len, (enum vector_dtype)extent->dtype);
+    else if (!load_f64(tensor->data, from, &want, err))
+        return false;
+    return check_finite(tensor, want.len, err);
+}
+
+bool safetensors_read(const void *bytes, size_t len, const struct safetensors_tensor *tensor,
+                      size_t count, dsc_err *err)
+{
+    struct file file = {.json = NULL};
+    dsc_layout want = {.count = (int)count};
+    dsc_err inner = {.code = DSC_OK};
+    bool ok = read_file(&file, bytes, len, err);
+
+    assert(count <= DSC_TENSORS_MAX);
+    for (size_t i = 0; i < count; i++)
+        want.tensor[i] = tensor_of(&tensor[i]);
+    if (ok && !dsc_layout_match(&file.layout, &want, &inner))
+        ok = fail_inner(err, &inner);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = load_tensor(&file, &tensor[i], err);
+    json_decref(file.json);
+    return ok;
 }

@@ -28,4 +28,35 @@ bool safetensors_import(dsc_model **out, const void *bytes, size_t len, const ds
  * is the caller's count. A hand-designed model gives metadata and no tensor. */
 bool safetensors_export(struct buf **out, const dsc_model *model, dsc_err *err) DSC_MUST_CHECK;
 
+/* --- any other file of named tensors --- */
+
+/* A tensor and the caller's array of its numbers, [shape] row-major: `data` for one that is kept in
+ * float32, `wide` for one that must not be rounded. */
+struct safetensors_tensor {
+    char name[sizeof((dsc_tensor *)NULL)->name];
+    int rank;
+    size_t shape[DSC_RANK_MAX];
+    float *data;
+    double *wide;
+};
+
+struct safetensors_text { /* of __metadata__ */
+    const char *key;
+    char value[4096]; /* "" where the file has none; what does not fit is refused */
+};
+
+/* A file of `count` tensors, at most DSC_TENSORS_MAX; *out is the caller's count. */
+bool safetensors_write(struct buf **out, const struct safetensors_text *text, size_t texts,
+                       const struct safetensors_tensor *tensor, size_t count,
+                       dsc_err *err) DSC_MUST_CHECK;
+
+/* The metadata of a file, for the keys of `text`. Failures as below. */
+bool safetensors_describe(const void *bytes, size_t len, struct safetensors_text *text,
+                          size_t texts, dsc_err *err) DSC_MUST_CHECK;
+
+/* Fill the tensors' arrays from a file that has exactly these, each of its shape, all numbers
+ * finite. FAULT_INVALID_WEIGHTS with where = the tensor, FAULT_OUT_OF_MEMORY. */
+bool safetensors_read(const void *bytes, size_t len, const struct safetensors_tensor *tensor,
+                      size_t count, dsc_err *err) DSC_MUST_CHECK;
+
 #endif

@@ -13,8 +13,7 @@
 
 /* --- begin --- */
 
-/* 128 random bits: ids cannot be guessed. */
-static const char *make_id(dsc_arena *arena)
+const char *session_make_id(dsc_arena *arena)
 {
     unsigned char bytes[16];
     char id[4 + 2 * sizeof bytes + 1] = "ses_";
@@ -51,11 +50,41 @@ bool session_create(struct sessions *sessions, struct session_row *row, dsc_aren
 {
     struct session *session = NULL;
 
-    row->id = make_id(arena);
+    row->id = session_make_id(arena);
     row->created_at = row->used_at = session_now(sessions);
     if (!row->id)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
     return session_make(sessions, row, &session, err) && admit(sessions, session, row, err);
+}
+
+/* --- the turn, for others --- */
+
+bool session_enter(struct sessions *sessions, struct session *session, dsc_err *err)
+{
+    if (!session_turn_wait(session, err))
+        return false;
+    if (session_here(session, err))
+        return true;
+    session_leave(sessions, session);
+    return false;
+}
+
+void session_leave(struct sessions *sessions, struct session *session)
+{
+    session_turn_release(session, sessions->means.compute);
+}
+
+void session_set_ttl(struct session *session, int64_t ttl_seconds, int64_t now)
+{
+    session->ttl_ms = ttl_seconds * 1000;
+    pthread_mutex_lock(&session->lock);
+    session->used_at = now;
+    pthread_mutex_unlock(&session->lock);
+}
+
+uint64_t session_step_now(const struct session *session)
+{
+    return session->steps;
 }
 
 size_t session_n(const struct session *session)
@@ -73,79 +102,85 @@ bool session_light(struct session *session)
 
 /* --- start over --- */
 
-struct erasure {
+struct waiting {
     struct record record;
     sem_t ready;
     dsc_err err;
 };
 
-static void erased(struct record *record, const dsc_err *err)
+static void committed(struct record *record, const dsc_err *err)
 {
-    struct erasure *const erasure = (struct erasure *)(void *)record; /* its first member */
+    struct waiting *const waiting = (struct waiting *)(void *)record; /* its first member */
 
     if (err)
-        erasure->err = *err;
-    sem_post(&erasure->ready);
+        waiting->err = *err;
+    sem_post(&waiting->ready);
+}
+
+bool session_commit(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    struct waiting waiting = {.record = *record};
+
+    waiting.record.done = committed;
+    sem_init(&waiting.ready, 0, 0);
+    const bool queued = journal_append(journal, &waiting.record);
+    while (queued && sem_wait(&waiting.ready) != 0)
+        ;
+    sem_destroy(&waiting.ready);
+    if (!queued)
+        return dsc_fail(err, FAULT_OVERLOADED, "", "too many updates wait for the disk; try again");
+    if (waiting.err.code != DSC_OK && err)
+        *err = waiting.err;
+    return waiting.err.code == DSC_OK;
 }
 
 /* Erase what the journal has of a session and wait until that is as durable as asked. */
 static bool erase(struct journal *journal, int64_t seq, enum durability durability, int64_t used_at,
                   dsc_err *err)
 {
-    struct erasure erasure = {.record = {.kind = RECORD_ERASE,
-                                         .durability = durability,
-                                         .session = seq,
-                                         .chunk = -1,
-                                         .used_at = used_at,
-                                         .done = erased}};
+    const struct record record = {.kind = RECORD_ERASE,
+                                  .durability = durability,
+                                  .session = seq,
+                                  .chunk = -1,
+                                  .used_at = used_at};
 
-    if (durability == DURABILITY_MEMORY)
-        return true;
-    sem_init(&erasure.ready, 0, 0);
-    const bool queued = journal_append(journal, &erasure.record);
-    while (queued && sem_wait(&erasure.ready) != 0)
-        ;
-    sem_destroy(&erasure.ready);
-    if (!queued)
-        return dsc_fail(err, FAULT_OVERLOADED, "", "too many updates wait for the disk; try again");
-    if (erasure.err.code != DSC_OK && err)
-        *err = erasure.err;
-    return erasure.err.code == DSC_OK;
+    return durability == DURABILITY_MEMORY || session_commit(journal, &record, err);
 }
 
-static void start_over(struct session *session, int64_t used_at)
+void session_started(struct session *session, uint64_t step, int64_t used_at)
 {
-    groups_reset(session->groups);
-    memset(session->chunk_step, 0, sizeof session->chunk_step);
     buf_drop(session->gradient);
     buf_drop(session->update);
     session->gradient = session->update = NULL;
     pthread_mutex_lock(&session->lock);
-    session->steps = 0;
+    session->steps = step;
     session->used_at = used_at;
     pthread_mutex_unlock(&session->lock);
 }
 
 bool session_reset(struct sessions *sessions, struct session *session, dsc_err *err)
 {
-    if (!session_turn_wait(session, err))
+    if (!session_enter(sessions, session, err))
         return false;
     const int64_t used_at = session_use(sessions, session);
-    const bool ok = session_here(session, err) &&
-                    erase(sessions->means.journal, session->seq, session->durability, used_at, err);
-    if (ok)
-        start_over(session, used_at);
-    session_turn_release(session, sessions->means.compute);
+    const bool ok = erase(sessions->means.journal, session->seq, session->durability, used_at, err);
+    if (ok) {
+        groups_reset(session->groups);
+        memset(session->chunk_step, 0, sizeof session->chunk_step);
+        session->imported = false;
+        session_started(session, 0, used_at);
+    }
+    session_leave(sessions, session);
     return ok;
 }
 
 /* --- end --- */
 
-/* Erased for good, a relaxed session too: after that nobody looks for its rows again. */
-static bool erase_deleted(const struct session_means *means, int64_t seq, dsc_err *err)
+/* A relaxed session too: after that nobody looks for its rows again. */
+bool session_erase(const struct session_means *means, int64_t number, dsc_err *err)
 {
-    return erase(means->journal, seq, DURABILITY_STRICT, 0, err) &&
-           store_erasure_done(means->store, seq, err);
+    return erase(means->journal, number, DURABILITY_STRICT, 0, err) &&
+           store_erasure_done(means->store, number, err);
 }
 
 /* What a crash between the two transactions of a deletion left. */
@@ -158,25 +193,41 @@ static bool erase_left_over(const struct session_means *means, dsc_err *err)
             return true;
         log_line(LOG_INFO, "session_erase", "erasing what a deleted session left (%lld)",
                  (long long)seq);
-        if (!erase_deleted(means, seq, err))
+        if (!session_erase(means, seq, err))
             return false;
     }
     return false;
 }
 
-/* The row goes first: from then on the session is gone, and what the journal still has of it is
- * only garbage, removed here or at the next start. */
+static void erase_deleted(const struct session_means *means, const char *id, int64_t number)
+{
+    if (!session_erase(means, number, NULL))
+        log_line(LOG_WARN, "session_erase", "the journal of %s stays until the next start", id);
+}
+
+/* The row goes first: from then on the session and its checkpoints are gone, and what the journal
+ * still has of them is only garbage, removed here or at the next start. */
 static bool delete_in_turn(struct sessions *sessions, struct session *session, dsc_err *err)
 {
-    if (!store_session_delete(sessions->means.store, session->id, err))
-        return false;
-    session->gone = true;
-    session_table_remove(sessions, session);
-    if (session->durability != DURABILITY_MEMORY &&
-        !erase_deleted(&sessions->means, session->seq, NULL))
-        log_line(LOG_WARN, "session_erase", "the journal of %s stays until the next start",
-                 session->id);
-    return true;
+    const struct session_means *const means = &sessions->means;
+    struct checkpoint_row *checkpoint = NULL;
+    size_t count = 0;
+    dsc_arena arena;
+
+    dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
+    const bool ok = store_checkpoint_list(means->store, session->seq, 0, LIMIT_CHECKPOINTS,
+                                          &checkpoint, &count, &arena, err) &&
+                    store_session_delete(means->store, session->id, err);
+    if (ok) {
+        session->gone = true;
+        session_table_remove(sessions, session);
+    }
+    for (size_t i = 0; ok && i < count; i++)
+        erase_deleted(means, session->id, -checkpoint[i].number);
+    if (ok && session->durability != DURABILITY_MEMORY)
+        erase_deleted(means, session->id, session->seq);
+    dsc_arena_release(&arena);
+    return ok;
 }
 
 /* The session in memory with its turn taken, or, when it is not there, a stand-in that is never
@@ -232,7 +283,7 @@ bool session_delete(struct sessions *sessions, const char *id, dsc_err *err)
 
 bool sessions_open(struct sessions **out, const struct session_means *means, dsc_err *err)
 {
-    if (!erase_left_over(means, err))
+    if (!store_checkpoint_clear(means->store, err) || !erase_left_over(means, err))
         return false;
     struct sessions *const sessions = calloc(1, sizeof *sessions);
     if (!sessions)

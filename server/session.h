@@ -129,6 +129,53 @@ void session_step(struct sessions *sessions, struct session *session, struct ses
 /* Back to the initial state and step 0; waits for its turn and the disk. */
 bool session_reset(struct sessions *sessions, struct session *session, dsc_err *err) DSC_MUST_CHECK;
 
+/* --- its state: session_snapshot.c; all of these wait for the session's turn, and for the disk ---
+ */
+
+/* A state between two steps. The groups are the session's, or on their way to be. */
+struct session_state {
+    struct groups *groups;
+    uint64_t step;
+    bool imported; /* from a file: see dsc_run_set_imported */
+};
+
+/* Let `read` see the state. */
+typedef bool session_read_state(void *arg, const struct session_state *state, dsc_err *err);
+bool session_look(struct sessions *sessions, struct session *session, session_read_state *read,
+                  void *arg, dsc_err *err) DSC_MUST_CHECK;
+
+/* Give the session the state that `fill` puts into groups of its kind, which come in their initial
+ * state, at step 0. There is no last answer then. When it fails nothing has changed. */
+typedef bool session_fill_state(void *arg, struct session_state *state, dsc_err *err);
+bool session_replace(struct sessions *sessions, struct session *session, session_fill_state *fill,
+                     void *arg, dsc_err *err) DSC_MUST_CHECK;
+
+/* Keep the state under row->name; fills the rest of the row. FAULT_ALREADY_EXISTS,
+ * FAULT_QUOTA_EXCEEDED. */
+bool session_checkpoint(struct sessions *sessions, struct session *session,
+                        struct checkpoint_row *row, dsc_err *err) DSC_MUST_CHECK;
+bool session_checkpoint_delete(struct sessions *sessions, struct session *session, const char *name,
+                               dsc_err *err) DSC_MUST_CHECK; /* FAULT_NOT_FOUND */
+/* Back to it. FAULT_NOT_FOUND. */
+bool session_restore(struct sessions *sessions, struct session *session, const char *name,
+                     dsc_err *err) DSC_MUST_CHECK;
+
+/* The versions of the groups of a row, in their order; returns how many. */
+int session_versions(const struct session_row *row, int64_t version[GROUPS_MAX]);
+
+/* A new session like this one, with its state as it is or as a checkpoint (NULL: none) has it.
+ * Fills the row, from the arena. FAULT_NOT_FOUND. */
+bool session_fork(struct sessions *sessions, struct session *from, const char *checkpoint_name,
+                  struct session_row *row, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+
+/* Have the session's turn: until session_leave nothing of it changes. FAULT_NOT_FOUND,
+ * FAULT_OVERLOADED. */
+bool session_enter(struct sessions *sessions, struct session *session, dsc_err *err) DSC_MUST_CHECK;
+void session_leave(struct sessions *sessions, struct session *session);
+/* Having it: another ttl (0: for ever), which counts from now on, as the row is to say. */
+void session_set_ttl(struct session *session, int64_t ttl_seconds, int64_t now);
+uint64_t session_step_now(const struct session *session);
+
 /* End a session; waits as above. FAULT_NOT_FOUND. */
 bool session_delete(struct sessions *sessions, const char *id, dsc_err *err) DSC_MUST_CHECK;
 

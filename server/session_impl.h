@@ -27,6 +27,7 @@ struct session {
     struct buf *gradient, *update;          /* of the last answered step; NULL when there is none */
     bool stale;                             /* what memory knows is not what the journal knows */
     bool gone;                              /* the session has been deleted */
+    bool imported;                          /* its state came from a file */
 
     struct session *next;          /* the table's: in its bucket */
     struct session *newer, *older; /* the table's: by last use */
@@ -116,6 +117,19 @@ void session_arrange(const struct session *session, float *to, const float *from
 bool session_make(struct sessions *sessions, const struct session_row *row, struct session **out,
                   dsc_err *err) DSC_MUST_CHECK;
 
+/* Groups of the row's kind in their initial state; *out is the caller's. */
+bool session_groups_new(struct sessions *sessions, const struct session_row *row,
+                        struct groups **out, dsc_err *err) DSC_MUST_CHECK;
+
+/* Load the chunks that are kept under a number, and say which step each is from before; what is not
+ * kept is left alone. `id` is for the log. */
+bool session_chunks_load(struct journal *journal, const char *id, int64_t number,
+                         struct groups *groups, uint64_t chunk_step[GROUPS_CHUNKS_MAX],
+                         dsc_err *err) DSC_MUST_CHECK;
+
+/* What the journal has does not fit the session: FAULT_INTERNAL, and a line in the log. */
+bool session_damaged(const char *id, dsc_err *err);
+
 /* Give it its state: the initial one, or, when there is work (scratch), what the journal has. */
 bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
                   float *work, dsc_err *err) DSC_MUST_CHECK;
@@ -128,6 +142,19 @@ int64_t session_chunk_due(const struct session *session, uint64_t t);
 uint64_t session_keep_from(const struct session *session, int64_t renewed, uint64_t step);
 
 /* --- session.c --- */
+
+/* 128 random bits: ids cannot be guessed. From the arena, NULL when that is full. */
+const char *session_make_id(dsc_arena *arena);
+
+/* Append a copy of the record to the journal and wait until it is as durable as it says. */
+bool session_commit(struct journal *journal, const struct record *record,
+                    dsc_err *err) DSC_MUST_CHECK;
+
+/* Erase what the bulk database has under a number that the small one no longer knows, for good. */
+bool session_erase(const struct session_means *means, int64_t number, dsc_err *err) DSC_MUST_CHECK;
+
+/* The session is at this step, which no answer has led to. Has the turn. */
+void session_started(struct session *session, uint64_t step, int64_t used_at);
 
 /* Delete the session of a row; waits for its turn and the disk. FAULT_NOT_FOUND. */
 bool session_delete_row(struct sessions *sessions, const struct session_row *row,

@@ -61,21 +61,9 @@ void session_arrange(const struct session *session, float *to, const float *from
 
 /* --- recovery --- */
 
-struct recovery {
-    struct session *session;
-    float *work;
-    struct buf *chunk; /* the one being read */
-    struct buf *gradient, *update;
-    struct buf *ordered, *fresh; /* the same in group order; the same buffers where that is one */
-    uint64_t next;               /* the step whose gradient must come now; ANY_STEP: whichever */
-};
-
-/* Without chunks nothing says which gradient is the first. */
-#define ANY_STEP UINT64_MAX
-
-static bool damaged(const struct session *session, dsc_err *err)
+bool session_damaged(const char *id, dsc_err *err)
 {
-    log_line(LOG_ERROR, "session_damaged", "session %s: its journal does not fit it", session->id);
+    log_line(LOG_ERROR, "session_damaged", "session %s: its journal does not fit it", id);
     return dsc_fail(err, FAULT_INTERNAL, "", "the stored session is damaged");
 }
 
@@ -93,28 +81,61 @@ static bool add_part(struct buf *to, size_t whole, const struct journal_row *row
     return true;
 }
 
-static bool recover_chunk(void *arg, const struct journal_row *row, dsc_err *err)
-{
-    struct recovery *const recovery = arg;
-    struct session *const session = recovery->session;
+/* --- chunks --- */
 
-    if (row->key >= groups_chunks(session->groups))
-        return damaged(session, err);
-    const size_t bytes = groups_chunk_bytes(session->groups, row->key);
+struct chunks {
+    const char *id;
+    struct groups *groups;
+    uint64_t *step;  /* [GROUPS_CHUNKS_MAX] */
+    struct buf *buf; /* the one being read */
+};
+
+static bool load_chunk(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    struct chunks *const chunks = arg;
+
+    if (row->key >= groups_chunks(chunks->groups))
+        return session_damaged(chunks->id, err);
+    const size_t bytes = groups_chunk_bytes(chunks->groups, row->key);
     if (row->part == 0) {
-        buf_drop(recovery->chunk);
-        recovery->chunk = buf_new(bytes);
+        buf_drop(chunks->buf);
+        chunks->buf = buf_new(bytes);
     }
-    if (!recovery->chunk)
+    if (!chunks->buf)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
-    if (!add_part(recovery->chunk, bytes, row))
-        return damaged(session, err);
-    if (recovery->chunk->len == bytes) {
-        groups_chunk_load(session->groups, row->key, recovery->chunk->data);
-        session->chunk_step[row->key] = row->step;
+    if (!add_part(chunks->buf, bytes, row))
+        return session_damaged(chunks->id, err);
+    if (chunks->buf->len == bytes) {
+        groups_chunk_load(chunks->groups, row->key, chunks->buf->data);
+        chunks->step[row->key] = row->step;
     }
     return true;
 }
+
+bool session_chunks_load(struct journal *journal, const char *id, int64_t number,
+                         struct groups *groups, uint64_t chunk_step[GROUPS_CHUNKS_MAX],
+                         dsc_err *err)
+{
+    struct chunks chunks = {.id = id, .groups = groups, .step = chunk_step};
+    const bool ok = journal_chunks(journal, number, load_chunk, &chunks, err);
+
+    buf_drop(chunks.buf);
+    return ok;
+}
+
+/* --- steps --- */
+
+struct recovery {
+    struct session *session;
+    float *work;
+    struct buf *gradient, *update;
+    struct buf *ordered, *fresh; /* as the optimizers see them; the same where that is one */
+    uint64_t next;               /* the step whose gradient must come now; ANY_STEP: whichever */
+    bool replayed;               /* at least one */
+};
+
+/* Without chunks nothing says which gradient is the first. */
+#define ANY_STEP UINT64_MAX
 
 static float *floats(struct buf *buf)
 {
@@ -136,6 +157,7 @@ static void replay(struct recovery *recovery, uint64_t t)
             groups_chunk_replay(groups, j, t, grad, update, recovery->work);
     groups_rest_replay(groups, t, grad, update, recovery->work);
     session->steps = t + 1;
+    recovery->replayed = true;
 }
 
 static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *err)
@@ -145,9 +167,9 @@ static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *
     const size_t bytes = session->n * sizeof(float);
 
     if (recovery->next != ANY_STEP && row->key != recovery->next)
-        return damaged(session, err); /* a step is missing */
+        return session_damaged(session->id, err); /* a step is missing */
     if (!add_part(recovery->gradient, bytes, row))
-        return damaged(session, err);
+        return session_damaged(session->id, err);
     recovery->next = row->key;
     return true;
 }
@@ -157,7 +179,7 @@ static bool recover_steps(struct journal *journal, struct recovery *recovery, ds
 {
     struct session *const session = recovery->session;
     const size_t bytes = session->n * sizeof(float);
-    const uint64_t from = recovery->next;
+    const uint64_t from = recovery->next, base = session->steps;
 
     for (;;) {
         recovery->gradient->len = 0;
@@ -168,13 +190,14 @@ static bool recover_steps(struct journal *journal, struct recovery *recovery, ds
         if (recovery->gradient->len == 0)
             break;
         if (recovery->gradient->len != bytes)
-            return damaged(session, err);
+            return session_damaged(session->id, err);
         replay(recovery, recovery->next);
         recovery->next = session->steps;
     }
-    /* A chunk that was written came with the gradient of its step. */
+    /* A chunk that was written came with the gradient of its step, or with all others. */
     recovery->gradient->len = bytes;
-    return session->steps > 0 || from == ANY_STEP || from == 0 || damaged(session, err);
+    return recovery->replayed || from == ANY_STEP || from == base ||
+           session_damaged(session->id, err);
 }
 
 /* Buffers for one gradient and one update, twice where the optimizers see another. */
@@ -198,7 +221,6 @@ static bool recovery_open(struct recovery *recovery, dsc_err *err)
 
 static void recovery_close(struct recovery *recovery)
 {
-    buf_drop(recovery->chunk);
     buf_drop(recovery->gradient);
     buf_drop(recovery->update);
     buf_drop(recovery->ordered);
@@ -211,7 +233,7 @@ static void keep_last(struct recovery *recovery)
     struct session *const session = recovery->session;
 
     groups_set_steps(session->groups, session->steps);
-    if (session->steps == 0)
+    if (!recovery->replayed)
         return;
     recovery->update->len = session->n * sizeof(float);
     if (groups_reordered(session->groups))
@@ -223,10 +245,15 @@ static void keep_last(struct recovery *recovery)
 static bool recover(struct journal *journal, struct session *session, float *work, dsc_err *err)
 {
     struct recovery recovery = {.session = session, .work = work};
-    bool ok = recovery_open(&recovery, err) &&
-              journal_chunks(journal, session->seq, recover_chunk, &recovery, err);
+    struct journal_base base;
+    bool ok = recovery_open(&recovery, err) && journal_base(journal, session->seq, &base, err) &&
+              session_chunks_load(journal, session->id, session->seq, session->groups,
+                                  session->chunk_step, err);
 
     if (ok) {
+        session->steps = base.step;
+        session->imported = base.imported;
+        groups_set_imported(session->groups, base.imported);
         recovery.next = session_keep_from(session, -1, ANY_STEP);
         ok = recover_steps(journal, &recovery, err);
     }
@@ -273,17 +300,24 @@ bool session_make(struct sessions *sessions, const struct session_row *row, stru
     return true;
 }
 
-bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
-                  float *work, dsc_err *err)
+bool session_groups_new(struct sessions *sessions, const struct session_row *row,
+                        struct groups **out, dsc_err *err)
 {
     struct session_plan plan;
 
     if (!session_plan_open(&plan, sessions->means.registry, row, err))
         return false;
-    const bool ok =
-        groups_new(&session->groups, plan.model, plan.count, plan.slice, plan.slices, err) &&
-        (!work || recover(sessions->means.journal, session, work, err));
+    const bool ok = groups_new(out, plan.model, plan.count, plan.slice, plan.slices, err);
     session_plan_close(&plan);
+    return ok;
+}
+
+bool session_fill(struct sessions *sessions, struct session *session, const struct session_row *row,
+                  float *work, dsc_err *err)
+{
+    const bool ok = session_groups_new(sessions, row, &session->groups, err) &&
+                    (!work || recover(sessions->means.journal, session, work, err));
+
     pthread_mutex_lock(&session->lock);
     session->loaded = ok;
     session->light = ok && session->n <= LIMIT_LIGHT_COORDINATES &&

@@ -8,6 +8,7 @@
 #include "fault.h"
 #include "limits.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* The group of a version; a new one when there is none yet. -1: there are too many. */
 static int group_of(struct session_plan *plan, int64_t version)
@@ -84,6 +85,19 @@ void session_plan_close(struct session_plan *plan)
     for (int g = 0; g < plan->count; g++)
         dsc_model_drop(plan->model[g]);
     free(plan->slice);
+}
+
+int session_versions(const struct session_row *row, int64_t version[GROUPS_MAX])
+{
+    struct session_plan plan = {.count = 0};
+
+    for (size_t i = 0; i < row->tensors; i++)
+        (void)group_of(&plan,
+                       row->tensor[i].version_id ? row->tensor[i].version_id : row->version_id);
+    if (row->tensors == 0)
+        (void)group_of(&plan, row->version_id);
+    memcpy(version, plan.version, sizeof plan.version);
+    return plan.count;
 }
 
 size_t session_plan_state_bytes(const struct session_plan *plan)

@@ -39,6 +39,7 @@ static const char memory_tables[] =
     "CREATE INDEX temp.memory_label_by_session ON memory_session_label (session);"
     "CREATE TEMP TRIGGER memory_session_leaves AFTER DELETE ON memory_session BEGIN"
     " DELETE FROM memory_tensor WHERE session = OLD.seq;"
+    " DELETE FROM checkpoint WHERE session = OLD.seq;"
     " DELETE FROM memory_session_label WHERE session = OLD.seq; END;"
     "CREATE TEMP TRIGGER memory_session_is_labelled AFTER INSERT ON memory_session BEGIN"
     " INSERT INTO memory_session_label SELECT key, value, NEW.seq FROM json_each(NEW.labels); END;"

@@ -66,6 +66,9 @@ struct tensor_row {
     const char *optimizer; /* that one as "adam:1", or NULL */
 };
 
+/* Numbers of `memory` sessions are greater. */
+#define STORE_MEMORY_SEQ ((int64_t)1 << 62)
+
 struct session_row {
     int64_t seq; /* ascending with creation */
     const char *id;
@@ -122,7 +125,41 @@ bool store_version_weights(struct store *store, int64_t version_id, struct buf *
 bool store_version_delete(struct store *store, const char *optimizer, int64_t number, dsc_err *err)
     DSC_MUST_CHECK; /* FAULT_NOT_FOUND, _BUILTIN_PROTECTED, _IN_USE */
 
-/* Sessions. Fills seq. FAULT_NOT_FOUND when a version is gone. */
+/* What people may change of an optimizer; a NULL leaves it. FAULT_NOT_FOUND. */
+bool store_optimizer_update(struct store *store, const char *name, const char *description,
+                            const char *labels, dsc_err *err) DSC_MUST_CHECK;
+
+/* Aliases of an optimizer, by name. A version that one points at cannot be deleted. */
+struct alias_row {
+    const char *optimizer, *name;
+    int64_t version_id, version; /* the latter is the number people see */
+    int64_t revision;            /* never the same again for this name: its entity tag */
+    int64_t created_at, updated_at;
+};
+
+/* A move to a version, whose number may be of one that is gone; 0: the alias was deleted. */
+struct alias_move_row {
+    int64_t revision, version, moved_at;
+};
+
+/* FAULT_NOT_FOUND for optimizer or alias. */
+bool store_alias_find(struct store *store, const char *optimizer, const char *alias,
+                      struct alias_row *out, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+bool store_alias_list(struct store *store, const char *optimizer, const char *after, size_t max,
+                      struct alias_row **out, size_t *count, dsc_arena *arena,
+                      dsc_err *err) DSC_MUST_CHECK;
+/* Let it point at a version; `fresh` when it did not exist. In one transaction with the search for
+ * both. FAULT_QUOTA_EXCEEDED beyond LIMIT_ALIASES. */
+bool store_alias_put(struct store *store, const struct version_row *version, const char *alias,
+                     bool fresh, dsc_err *err) DSC_MUST_CHECK;
+bool store_alias_delete(struct store *store, const char *optimizer, const char *alias,
+                        dsc_err *err) DSC_MUST_CHECK;
+/* The last LIMIT_ALIAS_MOVES moves, oldest first, also of an alias that was deleted. */
+bool store_alias_moves(struct store *store, const char *optimizer, const char *alias, int64_t after,
+                       size_t max, struct alias_move_row **out, size_t *count, dsc_arena *arena,
+                       dsc_err *err) DSC_MUST_CHECK;
+
+/* Sessions. Fills seq, unless it was reserved. FAULT_NOT_FOUND when a version is gone. */
 bool store_session_insert(struct store *store, struct session_row *row,
                           dsc_err *err) DSC_MUST_CHECK;
 bool store_session_find(struct store *store, const char *id, struct session_row *out,
@@ -142,10 +179,47 @@ bool store_session_unused(struct store *store, int64_t then, size_t max, struct 
 bool store_session_used(struct store *store, const char *id, int64_t used_at,
                         dsc_err *err) DSC_MUST_CHECK;
 
+/* What people may change of a session; used_at comes along, as a new ttl begins to count then.
+ * FAULT_NOT_FOUND. */
+bool store_session_update(struct store *store, const struct session_row *row,
+                          dsc_err *err) DSC_MUST_CHECK;
+/* Sessions that a version, or any version of the optimizer (version 0), is pinned by: at most max,
+ * without their tensors. */
+bool store_session_users(struct store *store, int64_t optimizer_id, int64_t version_id, size_t max,
+                         struct session_row **out, size_t *count, dsc_arena *arena,
+                         dsc_err *err) DSC_MUST_CHECK;
+
 /* A deleted session's rows in the bulk database are still to be erased: *seq is one such, or 0. A
  * caller that has erased them says so. */
 bool store_erasure_next(struct store *store, int64_t *seq, dsc_err *err) DSC_MUST_CHECK;
 bool store_erasure_done(struct store *store, int64_t seq, dsc_err *err) DSC_MUST_CHECK;
+
+/* Numbers for the bulk database that nobody else gets: what is written there under one is garbage,
+ * to be erased, until the row that owns it is inserted. */
+bool store_session_reserve(struct store *store, int64_t *seq, dsc_err *err) DSC_MUST_CHECK;
+bool store_checkpoint_reserve(struct store *store, int64_t *number, dsc_err *err) DSC_MUST_CHECK;
+
+/* States of sessions by name; in the bulk database under -number. */
+struct checkpoint_row {
+    int64_t number, session; /* session.seq */
+    const char *name;
+    int64_t step, created_at;
+};
+
+/* With a reserved number; fills created_at. FAULT_ALREADY_EXISTS. */
+bool store_checkpoint_insert(struct store *store, struct checkpoint_row *row,
+                             dsc_err *err) DSC_MUST_CHECK;
+/* FAULT_NOT_FOUND. */
+bool store_checkpoint_find(struct store *store, int64_t session, const char *name,
+                           struct checkpoint_row *out, dsc_arena *arena,
+                           dsc_err *err) DSC_MUST_CHECK;
+/* Numbers after `after`, ascending: in the order in which they were made. */
+bool store_checkpoint_list(struct store *store, int64_t session, int64_t after, size_t max,
+                           struct checkpoint_row **out, size_t *count, dsc_arena *arena,
+                           dsc_err *err) DSC_MUST_CHECK;
+bool store_checkpoint_delete(struct store *store, int64_t number, dsc_err *err) DSC_MUST_CHECK;
+/* Those of `memory` sessions, which a process leaves behind when it ends. */
+bool store_checkpoint_clear(struct store *store, dsc_err *err) DSC_MUST_CHECK;
 
 /* Keys, in order of id. A key's text is not here, only its hash. */
 struct key_row {

@@ -30,10 +30,12 @@ enum {
     PUT_GRADIENT,
     PUT_CHUNK,
     PUT_USE,
+    PUT_BASE,
     CUT_GRADIENTS,
     ERASE_GRADIENTS,
     ERASE_CHUNKS,
     ERASE_USE,
+    ERASE_BASE,
     WRITES
 };
 
@@ -46,6 +48,8 @@ static const char *const write_sql[WRITES] = {
     [CUT_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1 AND step < ?2",
     [ERASE_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1",
     [ERASE_CHUNKS] = "DELETE FROM chunk WHERE session = ?1",
+    [PUT_BASE] = "INSERT INTO base (session, step, imported) VALUES (?1, ?2, ?3)",
+    [ERASE_BASE] = "DELETE FROM base WHERE session = ?1",
     [ERASE_USE] = "DELETE FROM last_use WHERE session = ?1",
 };
 
@@ -91,13 +95,13 @@ static bool write_row(struct journal *journal, int which, const int64_t key[3], 
 
 /* Write `len` bytes as rows of at most LIMIT_ROW_BYTES. */
 static bool write_parts(struct journal *journal, int which, const struct record *record,
-                        const unsigned char *bytes, size_t len, dsc_err *err)
+                        int64_t chunk, const unsigned char *bytes, size_t len, dsc_err *err)
 {
     for (size_t at = 0, part = 0; at < len; at += LIMIT_ROW_BYTES, part++) {
         size_t piece = len - at < LIMIT_ROW_BYTES ? len - at : LIMIT_ROW_BYTES;
         int64_t key[3] = {record->session, (int64_t)record->step, (int64_t)part};
         if (which == PUT_CHUNK)
-            sqlite3_bind_int64(journal->write[which], 5, record->chunk);
+            sqlite3_bind_int64(journal->write[which], 5, chunk);
         if (!write_row(journal, which, key, bytes + at, piece, err))
             return false;
     }
@@ -115,10 +119,10 @@ static bool write_step(struct journal *journal, const struct record *record, dsc
 {
     int64_t cut[3] = {record->session, (int64_t)record->keep_from, 0};
 
-    return write_parts(journal, PUT_GRADIENT, record, record->gradient, record->gradient_bytes,
+    return write_parts(journal, PUT_GRADIENT, record, -1, record->gradient, record->gradient_bytes,
                        err) &&
-           (record->chunk < 0 ||
-            write_parts(journal, PUT_CHUNK, record, record->state, record->state_bytes, err)) &&
+           (record->chunk < 0 || write_parts(journal, PUT_CHUNK, record, record->chunk,
+                                             record->state, record->state_bytes, err)) &&
            write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err) && write_use(journal, record, err);
 }
 
@@ -128,13 +132,49 @@ static bool write_erase(struct journal *journal, const struct record *record, ds
 
     return write_row(journal, ERASE_GRADIENTS, key, NULL, 0, err) &&
            write_row(journal, ERASE_CHUNKS, key, NULL, 0, err) &&
+           write_row(journal, ERASE_BASE, key, NULL, 0, err) &&
            write_row(journal, ERASE_USE, key, NULL, 0, err) && write_use(journal, record, err);
+}
+
+static bool write_chunk(struct journal *journal, struct record *record, size_t i, dsc_err *err)
+{
+    struct buf *const chunk = record->chunk_of(record, i);
+
+    if (!chunk)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for a snapshot");
+    const bool ok =
+        write_parts(journal, PUT_CHUNK, record, (int64_t)i, chunk->data, chunk->len, err);
+    buf_drop(chunk);
+    return ok;
+}
+
+static bool write_state(struct journal *journal, struct record *record, dsc_err *err)
+{
+    int64_t base[3] = {record->session, (int64_t)record->step, record->imported};
+    bool ok = write_erase(journal, record, err) && write_row(journal, PUT_BASE, base, NULL, 0, err);
+
+    for (size_t i = 0; ok && i < record->chunks; i++)
+        ok = write_chunk(journal, record, i, err);
+    return ok;
+}
+
+static bool write_record(struct journal *journal, struct record *record, dsc_err *err)
+{
+    switch (record->kind) {
+    case RECORD_STEP:
+        return write_step(journal, record, err);
+    case RECORD_ERASE:
+        return write_erase(journal, record, err);
+    case RECORD_STATE:
+        return write_state(journal, record, err);
+    }
+    return false;
 }
 
 static bool write_all(struct journal *journal, struct record *batch, dsc_err *err)
 {
     for (struct record *r = batch; r; r = r->next)
-        if (!(r->kind == RECORD_STEP ? write_step : write_erase)(journal, r, err))
+        if (!write_record(journal, r, err))
             return false;
     return true;
 }
@@ -356,12 +396,27 @@ static bool take_steps(void *arg, const struct journal_row *row, dsc_err *err)
     return true;
 }
 
+static bool take_base(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    (void)err;
+    *(struct journal_base *)arg = (struct journal_base) {row->key, row->step != 0};
+    return true;
+}
+
+bool journal_base(struct journal *journal, int64_t session, struct journal_base *base, dsc_err *err)
+{
+    *base = (struct journal_base) {.step = 0};
+    return walk(journal,
+                "SELECT step, imported, 0, NULL FROM base WHERE session = ?1 AND step >= ?2",
+                session, 0, take_base, base, err);
+}
+
 bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps, dsc_err *err)
 {
     *steps = 0;
     return walk(journal,
-                "SELECT ifnull(max(step) + 1, 0), 0, 0, NULL FROM gradient WHERE session = ?1 AND"
-                " step >= ?2",
+                "SELECT max(ifnull((SELECT max(step) + 1 FROM gradient WHERE session = ?1), ?2),"
+                " ifnull((SELECT step FROM base WHERE session = ?1), ?2)), 0, 0, NULL",
                 session, 0, take_steps, steps, err);
 }
 

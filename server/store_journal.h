@@ -16,6 +16,7 @@ struct journal;
 enum record_kind {
     RECORD_STEP,  /* a gradient, perhaps a chunk, and the end of older gradients */
     RECORD_ERASE, /* everything of the session: a reset or a deletion            */
+    RECORD_STATE, /* the same, and then all chunks as they are before `step`     */
 };
 
 /* Owned by the caller until done is called, on the committer's thread; done must not block. */
@@ -30,7 +31,13 @@ struct record {
     const void *state; /* its state from before the step, borrowed     */
     size_t state_bytes;
     uint64_t keep_from; /* gradients of earlier steps may go */
-    int64_t used_at;    /* when this is, ms since 1970; 0: nobody will ask (journal_used) */
+    size_t chunks;      /* RECORD_STATE: how many */
+    /* Chunk i, a count for the committer, which asks for one after the other; NULL when there is no
+     * memory for it. */
+    struct buf *(*chunk_of)(struct record *record, size_t i);
+    void *arg;       /* the caller's own */
+    bool imported;   /* RECORD_STATE: the state came from a file */
+    int64_t used_at; /* when this is, ms since 1970; 0: nobody will ask (journal_used) */
     void (*done)(struct record *record, const dsc_err *err); /* err is NULL on success */
     struct record *next;
 };
@@ -74,7 +81,15 @@ bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, j
 bool journal_used(struct journal *journal, int64_t session, int64_t *at,
                   dsc_err *err) DSC_MUST_CHECK;
 
-/* Steps answered so far: one more than the last gradient's, 0 when there is none. */
+/* Where the session's steps begin, as its last RECORD_STATE said; zeroes when there was none. */
+struct journal_base {
+    uint64_t step;
+    bool imported;
+};
+bool journal_base(struct journal *journal, int64_t session, struct journal_base *base,
+                  dsc_err *err) DSC_MUST_CHECK;
+
+/* The step it is at: one more than the last gradient's, or where its steps begin. */
 bool journal_steps(struct journal *journal, int64_t session, uint64_t *steps,
                    dsc_err *err) DSC_MUST_CHECK;
 

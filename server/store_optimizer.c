@@ -72,6 +72,22 @@ bool store_optimizer_list(struct store *store, const char *after, size_t max,
            (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page"));
 }
 
+bool store_optimizer_update(struct store *store, const char *name, const char *description,
+                            const char *labels, dsc_err *err)
+{
+    struct query query = query_begin(store,
+                                     "UPDATE optimizer SET description = ifnull(?2, description),"
+                                     " labels = ifnull(?3, labels) WHERE name = ?1",
+                                     NULL);
+    int changed = 0;
+
+    query_bind_text(&query, name);
+    query_bind_text(&query, description);
+    query_bind_text(&query, labels);
+    return query_run(&query, &changed, err) &&
+           (changed == 1 || query_not_found(err, "optimizer", name));
+}
+
 bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
 {
     dsc_arena arena;
@@ -90,11 +106,13 @@ bool store_optimizer_delete(struct store *store, const char *name, dsc_err *err)
         store,
         "DELETE FROM optimizer WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM version v"
         " JOIN any_pin s ON s.version = v.id WHERE v.optimizer = optimizer.id)"
+        " AND NOT EXISTS (SELECT 1 FROM alias WHERE optimizer = optimizer.id)"
         " AND NOT EXISTS (SELECT 1 FROM version v JOIN job_version j ON j.version = v.id"
         " WHERE v.optimizer = optimizer.id)"
         " AND NOT EXISTS (SELECT 1 FROM job WHERE optimizer = optimizer.id AND state < 3)",
         NULL);
     query_bind_text(&query, name);
     return query_run(&query, &changed, err) &&
-           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session or a job uses %s", name));
+           (changed == 1 ||
+            dsc_fail(err, FAULT_IN_USE, "", "a session, an alias or a job uses %s", name));
 }

@@ -116,6 +116,35 @@ bool query_try(struct query *query, bool *conflict, dsc_err *err)
     return query_end(query, err);
 }
 
+static bool next_number(struct store *store, const char *table, int64_t *number, dsc_err *err)
+{
+    struct query query = query_begin(
+        store, "UPDATE main.sqlite_sequence SET seq = seq + 1 WHERE name = ? RETURNING seq", NULL);
+
+    query_bind_text(&query, table);
+    if (query_row(&query)) {
+        *number = query_int(&query, 0);
+        query_row(&query);
+    }
+    return query_end(&query, err);
+}
+
+static bool add_erasure(struct store *store, int64_t session, dsc_err *err)
+{
+    struct query query = query_begin(store, "INSERT INTO erasure (session) VALUES (?)", NULL);
+
+    query_bind_int(&query, session);
+    return query_run(&query, NULL, err);
+}
+
+bool query_reserve(struct store *store, const char *table, int sign, int64_t *number, dsc_err *err)
+{
+    return store_begin(store, err) && store_end(store,
+                                                next_number(store, table, number, err) &&
+                                                    add_erasure(store, sign * *number, err),
+                                                err);
+}
+
 bool query_not_found(dsc_err *err, const char *what, const char *name)
 {
     return dsc_fail(err, FAULT_NOT_FOUND, "", "there is no %s \"%.63s\"", what, name);

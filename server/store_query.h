@@ -54,6 +54,11 @@ bool query_run(struct query *query, int *changed, dsc_err *err) DSC_MUST_CHECK;
 /* The same for one that may violate a constraint, which is no failure but *conflict. */
 bool query_try(struct query *query, bool *conflict, dsc_err *err) DSC_MUST_CHECK;
 
+/* Take the next number of an AUTOINCREMENT table, and have sign * number in the bulk database
+ * erased at the next start, unless its owner comes first. */
+bool query_reserve(struct store *store, const char *table, int sign, int64_t *number,
+                   dsc_err *err) DSC_MUST_CHECK;
+
 /* FAULT_NOT_FOUND: there is no `what` "name". Returns false. */
 bool query_not_found(dsc_err *err, const char *what, const char *name);
 

@@ -107,8 +107,9 @@ static bool find_tensors(struct store *store, struct session_row *row, dsc_arena
 /* --- sessions --- */
 
 #define INSERT_SESSION(in)                                                                         \
-    "INSERT INTO " in "session (id, version, coordinates, durability, labels, ttl_seconds,"        \
-    " created_at, used_at, clip_norm, state_bytes, optimizer) SELECT ?1, id, ?3, ?4, ?5, ?6, ?7,"  \
+    "INSERT INTO " in "session (seq, id, version, coordinates, durability, labels, ttl_seconds,"   \
+    " created_at, used_at, clip_norm, state_bytes, optimizer) SELECT nullif(?11, 0), ?1, id, ?3, " \
+    "?4, ?5, ?6, ?7,"                                                                              \
     " ?8, ?9, ?10, optimizer FROM main.version WHERE id = ?2 RETURNING seq"
 
 static bool insert_session(struct store *store, struct session_row *row, dsc_err *err)
@@ -126,6 +127,7 @@ static bool insert_session(struct store *store, struct session_row *row, dsc_err
     query_bind_int(&query, row->used_at);
     query_bind_real(&query, row->clip_norm);
     query_bind_int(&query, row->state_bytes);
+    query_bind_int(&query, row->seq);
     const bool found = query_row(&query);
     if (found) {
         row->seq = query_int(&query, 0);
@@ -137,7 +139,9 @@ static bool insert_session(struct store *store, struct session_row *row, dsc_err
 bool store_session_insert(struct store *store, struct session_row *row, dsc_err *err)
 {
     return store_begin(store, err) &&
-           store_end(store, insert_session(store, row, err) && insert_tensors(store, row, err),
+           store_end(store,
+                     insert_session(store, row, err) && insert_tensors(store, row, err) &&
+                         store_erasure_done(store, row->seq, err),
                      err);
 }
 
@@ -315,6 +319,49 @@ bool store_session_used(struct store *store, const char *id, int64_t used_at, ds
             return false;
     }
     return changed > 0 || query_not_found(err, "session", id);
+}
+
+#define UPDATE_SESSION(in)                                                                         \
+    "UPDATE " in "session SET labels = ?2, ttl_seconds = ?3, used_at = ?4 WHERE id = ?1"
+
+bool store_session_update(struct store *store, const struct session_row *row, dsc_err *err)
+{
+    const bool memory = row->durability == DURABILITY_MEMORY;
+    struct query query = query_begin(store, EITHER(memory, UPDATE_SESSION), NULL);
+    int changed = 0;
+
+    query_bind_text(&query, row->id);
+    query_bind_text(&query, row->labels);
+    query_bind_int(&query, row->ttl_seconds);
+    query_bind_int(&query, row->used_at);
+    return query_run(&query, &changed, err) &&
+           (changed == 1 || query_not_found(err, "session", row->id));
+}
+
+#define PINNED_BY                                                                                  \
+    "(SELECT * FROM any_session WHERE seq IN (SELECT p.session FROM any_pin p"                     \
+    " JOIN main.version u ON u.id = p.version"                                                     \
+    " WHERE u.optimizer = ?1 AND (u.id = ?2 OR ?2 = 0)))"
+
+bool store_session_users(struct store *store, int64_t optimizer_id, int64_t version_id, size_t max,
+                         struct session_row **out, size_t *count, dsc_arena *arena, dsc_err *err)
+{
+    struct query query = query_begin(store, SESSION_OF(PINNED_BY) " LIMIT ?3", arena);
+
+    *count = 0;
+    *out = dsc_arena_take(arena, max, sizeof **out);
+    query_bind_int(&query, optimizer_id);
+    query_bind_int(&query, version_id);
+    query_bind_int(&query, (int64_t)max);
+    while (*out && query_row(&query))
+        read_session(&query, &(*out)[(*count)++]);
+    return query_end(&query, err) &&
+           (*out || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the sessions"));
+}
+
+bool store_session_reserve(struct store *store, int64_t *seq, dsc_err *err)
+{
+    return query_reserve(store, "session", 1, seq, err);
 }
 
 bool store_erasure_next(struct store *store, int64_t *seq, dsc_err *err)

@@ -187,10 +187,12 @@ bool store_version_delete(struct store *store, const char *optimizer, int64_t nu
     struct query query = query_begin(store,
                                      "DELETE FROM version WHERE id = ?1 AND NOT EXISTS (SELECT 1 "
                                      "FROM any_pin WHERE version = ?1) AND NOT EXISTS (SELECT 1 "
-                                     "FROM job_version WHERE version = ?1)",
+                                     "FROM job_version WHERE version = ?1) AND NOT EXISTS (SELECT 1"
+                                     " FROM alias WHERE version = ?1)",
                                      NULL);
     query_bind_int(&query, row.id);
     return query_run(&query, &changed, err) &&
-           (changed == 1 || dsc_fail(err, FAULT_IN_USE, "", "a session or a job uses %s:%lld",
-                                     optimizer, (long long)number));
+           (changed == 1 ||
+            dsc_fail(err, FAULT_IN_USE, "", "a session, an alias or a job uses %s:%lld", optimizer,
+                     (long long)number));
 }
