@@ -158,7 +158,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SERVER_OBJECTS) $(BUILD)/libdes
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What tests/support/direct.c stands in for.
-DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_reply pool_submit pool_follow pool_threads pool_waiting)
+DIRECT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,http_header http_query http_query_each http_reply pool_submit pool_follow pool_threads pool_waiting)
 $(BUILD)/tests/fuzz/fuzz_api $(BUILD)/tests/http/test_storage: LDFLAGS += $(DIRECT_WRAP)
 $(BUILD)/tests/fuzz/fuzz_api: $(BUILD)/tests/support/direct.o $(BUILD)/tests/support/disk.o
 

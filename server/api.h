@@ -7,12 +7,29 @@
 
 extern const struct shape health_shape, info_shape, optimizer_new_shape, optimizer_shape,
     optimizer_page_shape, version_new_shape, version_shape, version_page_shape, session_new_shape,
-    session_shape, session_page_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape;
+    optimizer_patch_shape, alias_new_shape, alias_shape, alias_page_shape, alias_move_shape,
+    alias_move_page_shape, session_patch_shape, session_shape, session_page_shape,
+    checkpoint_new_shape, checkpoint_shape, checkpoint_page_shape, restore_shape, fork_shape,
+    key_new_shape, key_patch_shape, key_shape, key_page_shape;
 
 handler livez_get, readyz_get, info_get, openapi_get;
-handler optimizer_post, optimizer_list, optimizer_get, optimizer_delete;
+handler optimizer_post, optimizer_list, optimizer_get, optimizer_patch, optimizer_delete;
+handler alias_put, alias_get, alias_delete, alias_list, alias_history;
 handler version_post, version_list, version_get, version_delete, weights_get;
-handler session_post, session_list, session_get, session_remove, session_restart, session_update;
+handler session_post, session_list, session_get, session_patch, session_remove, session_restart,
+    session_update;
+handler checkpoint_post, checkpoint_list, checkpoint_get, checkpoint_delete, session_restore_post,
+    session_fork_post, state_get, state_put;
+
+/* A session with its layout, as everything but a listing has it. */
+struct session_body;
+bool session_show(struct call *call, const struct session_row *row, struct session_body *out,
+                  dsc_err *err) DSC_MUST_CHECK;
+
+/* labels after a patch (RFC 7396; NULL: a null), from the call's arena. FAULT_INVALID_VALUE when
+ * there would be too many. */
+bool labels_patch(struct call *call, const char *labels, const char *patch, const char **out,
+                  dsc_err *err) DSC_MUST_CHECK;
 
 /* api_layout.c: a session's coordinates and tensors, from a request that was decoded into the
  * call's arena, and to a reply. FAULT_INVALID_VALUE with where = "layout[1].optimizer",

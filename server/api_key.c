@@ -98,8 +98,7 @@ bool key_list(struct call *call, const void *in, void *out_, dsc_err *err)
         if (!show_key(call, &row[i], &item[i], err))
             return false;
     out->items = (struct field_list) {count, item};
-    out->next_page_token = count == size ? row[count - 1].id : "";
-    return true;
+    return call_page_end(call, count == size ? row[count - 1].id : "", out, err);
 }
 
 static bool is_given(const struct key_new *in, const char *name)

@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The row's bit in a struct field_seen. */
-static uint64_t bit_of(const struct shape *shape, const char *name)
-{
-    for (size_t i = 0; shape->fields[i].name; i++)
-        if (strcmp(shape->fields[i].name, name) == 0)
-            return (uint64_t)1 << i;
-    return 0;
-}
-
 /* --- optimizers --- */
 
 static void show_optimizer(struct call *call, const struct optimizer_row *row,
@@ -31,7 +22,7 @@ static void show_optimizer(struct call *call, const struct optimizer_row *row,
     out->source = row->builtin ? "builtin" : "user";
     out->latest_version = row->latest_version;
     if (row->latest_version == 0)
-        out->seen.null |= bit_of(&optimizer_shape, "latest_version");
+        out->seen.null |= field_bit(&optimizer_shape, "latest_version");
     out->created_at = call_time(call, row->created_at);
 }
 
@@ -75,6 +66,44 @@ bool optimizer_get(struct call *call, const void *in, void *out, dsc_err *err)
     return true;
 }
 
+/* What the patch gives over what there is; NULL where it leaves that. In one transaction. */
+static bool patch_optimizer(struct call *call, const struct optimizer_patch *in, dsc_err *err)
+{
+    struct store *const store = call->app->store;
+    const struct shape *const shape = &optimizer_patch_shape;
+    const char *description = NULL, *labels = NULL;
+    struct optimizer_row row;
+
+    if (!store_optimizer_find(store, call->param[0], &row, &call->arena, err))
+        return false;
+    if (in->seen.given & field_bit(shape, "description"))
+        description = in->description ? in->description : "";
+    if (in->seen.given & field_bit(shape, "labels") &&
+        !labels_patch(call, row.labels, in->labels, &labels, err))
+        return false;
+    return store_optimizer_update(store, row.name, description, labels, err);
+}
+
+bool optimizer_patch(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct store *const store = call->app->store;
+
+    return store_begin(store, err) && store_end(store, patch_optimizer(call, in, err), err) &&
+           optimizer_get(call, NULL, out, err);
+}
+
+/* RFC 7396: members that are null go; a patch that is null itself takes all. */
+bool labels_patch(struct call *call, const char *labels, const char *patch, const char **out,
+                  dsc_err *err)
+{
+    *out = patch ? field_labels_merge(labels, patch, &call->arena) : "{}";
+    if (!*out)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the labels");
+    return field_labels_count(*out) <= LIMIT_LABELS ||
+           dsc_fail(err, FAULT_INVALID_VALUE, "labels", "would be %zu; there may be %d at most",
+                    field_labels_count(*out), LIMIT_LABELS);
+}
+
 bool optimizer_list(struct call *call, const void *in, void *out_, dsc_err *err)
 {
     struct page_body *out = out_;
@@ -93,14 +122,46 @@ bool optimizer_list(struct call *call, const void *in, void *out_, dsc_err *err)
     for (size_t i = 0; i < count; i++)
         show_optimizer(call, &row[i], &item[i]);
     out->items = (struct field_list) {count, item};
-    out->next_page_token = count == size ? row[count - 1].name : "";
-    return true;
+    return call_page_end(call, count == size ? row[count - 1].name : "", out, err);
+}
+
+/* An expired session uses nothing any more, but its row still does: end those before their day is
+ * over, so that they do not keep a version (0: any of the optimizer). Failures show when the
+ * deletion is tried again. */
+static void retire_sessions(struct call *call, int64_t number)
+{
+    struct app *const app = call->app;
+    struct version_row version = {.id = 0};
+    struct optimizer_row optimizer;
+    struct session_row *row;
+    size_t count = 0;
+
+    if (!store_optimizer_find(app->store, call->param[0], &optimizer, &call->arena, NULL) ||
+        (number &&
+         !store_version_find(app->store, optimizer.name, number, &version, &call->arena, NULL)) ||
+        !store_session_users(app->store, optimizer.id, version.id, LIMIT_RETIRED_SESSIONS, &row,
+                             &count, &call->arena, NULL))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        int64_t expires_at = 0;
+
+        if (session_expires_at(app->sessions, &row[i], &expires_at, NULL) &&
+            session_has_expired(app->sessions, expires_at))
+            (void)!session_delete(app->sessions, row[i].id, NULL);
+    }
 }
 
 bool optimizer_delete(struct call *call, const void *in, void *out, dsc_err *err)
 {
+    struct store *const store = call->app->store;
+    dsc_err first = {0};
+
     (void)in, (void)out;
-    return store_optimizer_delete(call->app->store, call->param[0], err);
+    if (store_optimizer_delete(store, call->param[0], &first))
+        return true;
+    if (first.code == FAULT_IN_USE)
+        retire_sessions(call, 0);
+    return store_optimizer_delete(store, call->param[0], err);
 }
 
 /* --- versions --- */
@@ -133,7 +194,7 @@ static void show_version(struct call *call, const struct version_row *row, struc
     out->weights_count = row->weights_count;
     out->state_bytes_per_coordinate = state_bytes_per_coordinate(row);
     if (out->state_bytes_per_coordinate < 0)
-        out->seen.null |= bit_of(&version_shape, "state_bytes_per_coordinate");
+        out->seen.null |= field_bit(&version_shape, "state_bytes_per_coordinate");
     out->source = row->source;
     out->job = row->job[0] ? row->job : NULL;
     out->parent = row->parent[0] ? row->parent : NULL;
@@ -238,25 +299,31 @@ bool version_list(struct call *call, const void *in, void *out_, dsc_err *err)
                             &count, &call->arena, err))
         return false;
     struct version_body *item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
-    char *token = dsc_arena_take(&call->arena, 24, 1);
-    if (!item || !token)
+    char key[24] = "";
+    if (!item)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
     for (size_t i = 0; i < count; i++)
         show_version(call, &row[i], &item[i]);
     if (count == size)
-        snprintf(token, 24, "%lld", (long long)row[count - 1].number);
+        snprintf(key, sizeof key, "%lld", (long long)row[count - 1].number);
     out->items = (struct field_list) {count, item};
-    out->next_page_token = token;
-    return true;
+    return call_page_end(call, key, out, err);
 }
 
 bool version_delete(struct call *call, const void *in, void *out, dsc_err *err)
 {
+    struct store *const store = call->app->store;
+    dsc_err first = {0};
     int64_t number;
 
     (void)in, (void)out;
-    return version_number(call, &number, err) &&
-           store_version_delete(call->app->store, call->param[0], number, err);
+    if (!version_number(call, &number, err))
+        return false;
+    if (store_version_delete(store, call->param[0], number, &first))
+        return true;
+    if (first.code == FAULT_IN_USE)
+        retire_sessions(call, number);
+    return store_version_delete(store, call->param[0], number, err);
 }
 
 /* Is the whole file asked for, as Range and If-Range say, or a part of it? */

@@ -1,4 +1,6 @@
 #include "api.h"
+#include "clock.h"
+#include "condition.h"
 #include "fault.h"
 #include "limits.h"
 #include "shapes.h"
@@ -11,14 +13,6 @@
 #include <string.h>
 
 /* --- create, show, list, end --- */
-
-static uint64_t null_bit(const struct shape *shape, const char *name)
-{
-    for (size_t i = 0; shape->fields[i].name; i++)
-        if (strcmp(shape->fields[i].name, name) == 0)
-            return (uint64_t)1 << i;
-    return 0;
-}
 
 /* Rows from before state_bytes was kept have one version. */
 static bool state_bytes(struct call *call, const struct session_row *row, int64_t *bytes,
@@ -58,17 +52,16 @@ static bool show_session(struct call *call, const struct session_row *row, struc
     out->ttl_seconds = row->ttl_seconds;
     out->clip_norm = row->clip_norm;
     if (!row->ttl_seconds)
-        out->seen.null |= null_bit(&session_shape, "ttl_seconds");
+        out->seen.null |= field_bit(&session_shape, "ttl_seconds");
     if (row->clip_norm == 0)
-        out->seen.null |= null_bit(&session_shape, "clip_norm");
+        out->seen.null |= field_bit(&session_shape, "clip_norm");
     return true;
 }
 
-/* With its layout. */
-static bool show_whole(struct call *call, const struct session_row *row, struct session_body *out,
-                       dsc_err *err)
+bool session_show(struct call *call, const struct session_row *row, struct session_body *out,
+                  dsc_err *err)
 {
-    const uint64_t bit = null_bit(&session_shape, "layout");
+    const uint64_t bit = field_bit(&session_shape, "layout");
 
     out->seen.given |= bit;
     if (row->tensors == 0)
@@ -93,7 +86,7 @@ bool session_post(struct call *call, const void *in_, void *out, dsc_err *err)
     row.version_id = version.id;
     if (!session_create(call->app->sessions, &row, &call->arena, err) ||
         !store_session_find(call->app->store, row.id, &row, &call->arena, err) ||
-        !show_whole(call, &row, out, err))
+        !session_show(call, &row, out, err))
         return false;
     reply_header(&call->reply, "Location", "/v1/sessions/%s", row.id);
     return true;
@@ -106,25 +99,90 @@ bool session_get(struct call *call, const void *in, void *out_, dsc_err *err)
 
     (void)in;
     if (!store_session_find(call->app->store, call->param[0], &row, &call->arena, err) ||
-        !show_whole(call, &row, out, err))
+        !session_show(call, &row, out, err))
         return false;
     reply_header(&call->reply, "ETag", "\"%lld\"", (long long)out->step);
     return true;
 }
 
-/* The sessions of a page, but for those that leave meanwhile; *shown of them. */
+/* --- listings --- */
+
+/* ?optimizer=, ?state= and ?label.NAME= of a request, and the first thing that is wrong with them.
+ */
+struct filters {
+    struct session_filter store;
+    const char *state; /* "active", "expired", or NULL: either */
+    dsc_err err;
+};
+
+static void read_label(void *arg, const char *name, const char *value)
+{
+    struct filters *const filters = arg;
+
+    if (strncmp(name, "label.", 6) != 0 || filters->err.code)
+        return;
+    if (filters->store.labels == LIMIT_LABEL_FILTERS)
+        dsc_fail(&filters->err, FAULT_INVALID_VALUE, name,
+                 "is one filter more than the %d there "
+                 "may be",
+                 LIMIT_LABEL_FILTERS);
+    else
+        filters->store.label[filters->store.labels++] =
+            (struct label_filter) {name + 6, value ? value : ""};
+}
+
+/* A name means every version of it; name:7 and name@alias that version. */
+static bool read_optimizer(struct call *call, const char *reference, struct session_filter *filter,
+                           dsc_err *err)
+{
+    struct optimizer_row optimizer;
+    struct version_row version;
+
+    if (!strpbrk(reference, ":@") && registry_name_ok(reference)) {
+        if (!store_optimizer_find(call->app->store, reference, &optimizer, &call->arena, err))
+            return false;
+        filter->optimizer_id = optimizer.id;
+        return true;
+    }
+    if (!registry_resolve(call->app->registry, reference, &version, &call->arena, err))
+        return false;
+    filter->version_id = version.id;
+    return true;
+}
+
+static bool read_filters(struct call *call, struct filters *filters, dsc_err *err)
+{
+    const char *const optimizer = http_query(call->request, "optimizer");
+
+    filters->state = http_query(call->request, "state");
+    if (filters->state && strcmp(filters->state, "active") != 0 &&
+        strcmp(filters->state, "expired") != 0)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "state",
+                        "must be active or expired, not \"%.40s\"", filters->state);
+    if (filters->state && filters->state[0] == 'e')
+        filters->store.expired_at = clock_ms();
+    http_query_each(call->request, read_label, filters);
+    if (filters->err.code)
+        return dsc_fail(err, filters->err.code, filters->err.where, "%s", filters->err.text);
+    return !optimizer || read_optimizer(call, optimizer, &filters->store, err);
+}
+
+/* The sessions of a page, but for those that leave meanwhile or are of another state than their
+ * rows knew; *shown of them. */
 static bool show_page(struct call *call, const struct session_row *row, size_t count,
-                      struct session_body *item, size_t *shown, dsc_err *err)
+                      const char *state, struct session_body *item, size_t *shown, dsc_err *err)
 {
     *shown = 0;
     for (size_t i = 0; i < count; i++) {
         dsc_err why = {0};
         if (show_session(call, &row[i], &item[*shown], &why)) {
-            ++*shown;
+            *shown += !state || strcmp(state, item[*shown].state) == 0;
         } else if (why.code != FAULT_NOT_FOUND) {
             *err = why;
             return false;
         }
+        if (*shown < count)
+            item[*shown] = (struct session_body) {.step = 0};
     }
     return true;
 }
@@ -132,29 +190,73 @@ static bool show_page(struct call *call, const struct session_row *row, size_t c
 bool session_list(struct call *call, const void *in, void *out_, dsc_err *err)
 {
     struct page_body *out = out_;
-    const struct session_filter filter = {.labels = 0};
+    struct filters filters = {.state = NULL};
     struct session_row *row;
     const char *after;
     size_t size, count, shown;
+    char key[24] = "";
 
     (void)in;
-    if (!call_page(call, &size, &after, err))
+    if (!call_page(call, &size, &after, err) || !read_filters(call, &filters, err))
         return false;
     int64_t cursor = strtoll(after, NULL, 10);
-    if (!store_session_list(call->app->store, &filter, &cursor, size, &row, &count, &call->arena,
-                            err))
+    if (!store_session_list(call->app->store, &filters.store, &cursor, size, &row, &count,
+                            &call->arena, err))
         return false;
     struct session_body *item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
-    char *token = dsc_arena_take(&call->arena, 24, 1);
-    if (!item || !token)
+    if (!item)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
-    if (!show_page(call, row, count, item, &shown, err))
+    if (!show_page(call, row, count, filters.state, item, &shown, err))
         return false;
     if (cursor)
-        snprintf(token, 24, "%lld", (long long)cursor);
+        snprintf(key, sizeof key, "%lld", (long long)cursor);
     out->items = (struct field_list) {shown, item};
-    out->next_page_token = token;
+    return call_page_end(call, key, out, err);
+}
+
+/* --- change --- */
+
+/* In the session's turn, so that its step is what If-Match compares, and its ttl nobody's else. */
+static bool patch_session(struct call *call, struct session *session,
+                          const struct session_patch *in, dsc_err *err)
+{
+    const struct shape *const shape = &session_patch_shape;
+    struct store *const store = call->app->store;
+    struct session_row row;
+    char tag[24];
+
+    (void)snprintf(tag, sizeof tag, "\"%" PRIu64 "\"", session_step_now(session));
+    if (!condition_holds(http_header(call->request, "If-Match"),
+                         http_header(call->request, "If-None-Match"), tag, err) ||
+        !store_session_find(store, call->param[0], &row, &call->arena, err))
+        return false;
+    if (in->seen.given & field_bit(shape, "labels") &&
+        !labels_patch(call, row.labels, in->labels, &row.labels, err))
+        return false;
+    if (!(in->seen.given & field_bit(shape, "ttl_seconds")))
+        return store_session_update(store, &row, err);
+    row.ttl_seconds = in->ttl_seconds;
+    row.used_at = clock_ms();
+    if (!store_session_update(store, &row, err))
+        return false;
+    session_set_ttl(session, row.ttl_seconds, row.used_at);
     return true;
+}
+
+bool session_patch(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct sessions *const sessions = call->app->sessions;
+    struct session *session = NULL;
+
+    if (!session_load(sessions, call->param[0], &session, call->work, err))
+        return false;
+    bool ok = session_enter(sessions, session, err);
+    if (ok) {
+        ok = patch_session(call, session, in, err);
+        session_leave(sessions, session);
+    }
+    session_drop(sessions, session);
+    return ok && session_get(call, NULL, out, err);
 }
 
 bool session_remove(struct call *call, const void *in, void *out, dsc_err *err)
@@ -174,7 +276,7 @@ bool session_restart(struct call *call, const void *in, void *out, dsc_err *err)
     bool ok = session_reset(call->app->sessions, session, err);
     session_drop(call->app->sessions, session);
     return ok && store_session_find(call->app->store, call->param[0], &row, &call->arena, err) &&
-           show_whole(call, &row, out, err);
+           session_show(call, &row, out, err);
 }
 
 /* --- update --- */
@@ -283,7 +385,7 @@ static bool read_json(struct update *update, size_t n, dsc_err *err)
         !field_decode(&update_in_shape, body ? (const char *)body->data : "", len, &in,
                       &call->arena, err))
         return false;
-    update->step.has_step = in.seen.given & null_bit(&update_in_shape, "step");
+    update->step.has_step = in.seen.given & field_bit(&update_in_shape, "step");
     update->step.step = (uint64_t)in.step;
     return count == n || wrong_length(n, count, err);
 }

@@ -228,6 +228,29 @@ const char *http_query(const struct request *request, const char *name)
     return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+struct visitor {
+    http_visit *visit;
+    void *arg;
+};
+
+static enum MHD_Result visit_one(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    const struct visitor *const visitor = arg;
+
+    (void)kind;
+    visitor->visit(visitor->arg, name, value);
+    return MHD_YES;
+}
+
+void http_query_each(const struct request *request, http_visit *visit, void *arg)
+{
+    const struct exchange *exchange = (const struct exchange *)(const void *)request;
+    struct visitor visitor = {visit, arg};
+
+    MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, visit_one, &visitor);
+}
+
 static bool id_ok(const char *id)
 {
     size_t len = id ? strlen(id) : 0;

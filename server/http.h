@@ -83,6 +83,10 @@ uint16_t http_port(const struct http *http);
 const char *http_header(const struct request *request, const char *name);
 const char *http_query(const struct request *request, const char *name);
 
+/* Every query parameter in the order in which it came; value may be NULL. */
+typedef void http_visit(void *arg, const char *name, const char *value);
+void http_query_each(const struct request *request, http_visit *visit, void *arg);
+
 /* Answer. Exactly once for each request, on any thread. X-Request-Id is added. */
 void http_reply(struct request *request, struct reply *reply);
 

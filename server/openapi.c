@@ -270,6 +270,8 @@ static const struct field path_rows[] = {
     {"file", FIELD_STRING, .min = 1, .max = 79, .doc = "A file's name."},
     {"name", FIELD_STRING, .min = 1, .max = 63, .doc = "An optimizer's name."},
     {"n", FIELD_INT, .min = 1, .max = STEP_MAX, .doc = "A version's number."},
+    {"alias", FIELD_STRING, .min = 1, .max = 32, .doc = "An alias."},
+    {"checkpoint", FIELD_STRING, .min = 1, .max = 63, .doc = "A checkpoint's name."},
     {"id", FIELD_STRING, .min = 1, .max = 79, .doc = "The id that its creation gave."},
     {0},
 };

@@ -5,6 +5,8 @@
 #include "jsontext.h"
 #include "limits.h"
 #include "log.h"
+#include "page.h"
+#include "shapes.h"
 #include "refusal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -269,16 +271,64 @@ bool call_query_int(const struct call *call, const char *name, int64_t absent, i
     return true;
 }
 
+/* What is listed: the path, and every parameter that is not about pages. */
+struct listing {
+    struct buf *text;
+    bool ok;
+};
+
+static void add_filter(void *arg, const char *name, const char *value)
+{
+    struct listing *const listing = arg;
+
+    if (strcmp(name, "page_size") == 0 || strcmp(name, "page_token") == 0)
+        return;
+    listing->ok = listing->ok && buf_append(listing->text, name, strlen(name) + 1) &&
+                  (!value || buf_append(listing->text, value, strlen(value) + 1));
+}
+
+/* As one text, from the call's arena; NULL when there is no memory. */
+static const char *listing_of(struct call *call)
+{
+    struct listing listing = {buf_new(256), true};
+    char *text = NULL;
+
+    if (listing.text && buf_append(listing.text, call->request->path, strlen(call->request->path)))
+        http_query_each(call->request, add_filter, &listing);
+    for (size_t i = 0; listing.text && i < listing.text->len; i++)
+        if (listing.text->data[i] == '\0')
+            listing.text->data[i] = '\n';
+    if (listing.text && listing.ok)
+        text = dsc_arena_text(&call->arena, (const char *)listing.text->data, listing.text->len);
+    buf_drop(listing.text);
+    return text;
+}
+
 bool call_page(struct call *call, size_t *size, const char **after, dsc_err *err)
 {
     const char *const token = http_query(call->request, "page_token");
+    char key[PAGE_KEY_BYTES] = "";
     int64_t value;
 
     if (!call_query_int(call, "page_size", 100, &value, err))
         return false;
     *size = (size_t)value;
-    *after = token ? token : "";
-    return true;
+    const char *const list = listing_of(call);
+    if (list && token && token[0] && !page_token_read(key, list, token, err))
+        return false;
+    *after = list ? dsc_arena_text(&call->arena, key, strlen(key)) : NULL;
+    return *after || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
+}
+
+bool call_page_end(struct call *call, const char *key, struct page_body *out, dsc_err *err)
+{
+    char token[PAGE_TOKEN_BYTES] = "";
+    const char *const list = listing_of(call);
+
+    if (list && key[0])
+        page_token_write(token, list, key);
+    out->next_page_token = list ? dsc_arena_text(&call->arena, token, strlen(token)) : NULL;
+    return out->next_page_token || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
 }
 
 const char *call_time(struct call *call, int64_t ms)

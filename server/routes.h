@@ -143,8 +143,14 @@ bool call_query_int(const struct call *call, const char *name, int64_t absent, i
 /* For the query of a list: page_size and page_token. */
 extern const struct field page_query[];
 
-/* ?page_size= and ?page_token=; *after is "" at the start. FAULT_INVALID_VALUE. */
+/* ?page_size= and ?page_token=; *after is the key that the token holds, "" at the start.
+ * FAULT_INVALID_VALUE. */
 bool call_page(struct call *call, size_t *size, const char **after, dsc_err *err) DSC_MUST_CHECK;
+
+/* The page goes on after a key; "" ends it. */
+struct page_body;
+bool call_page_end(struct call *call, const char *key, struct page_body *out,
+                   dsc_err *err) DSC_MUST_CHECK;
 
 /* RFC 3339 in UTC from milliseconds, from the call's arena. */
 const char *call_time(struct call *call, int64_t ms);

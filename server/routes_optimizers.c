@@ -15,6 +15,17 @@ static const struct field weights_headers[] = {
     {0},
 };
 
+static const struct field conditions[] = {
+    {"If-Match", FIELD_STRING, .doc = "The ETag that it must have; *: it must exist."},
+    {"If-None-Match", FIELD_STRING, .doc = "*: it must not exist."},
+    {0},
+};
+
+static const struct field alias_headers[] = {
+    {"ETag", FIELD_STRING, .flags = FIELD_REQUIRED, .doc = "Its revision, in quotes."},
+    {0},
+};
+
 const struct route optimizer_routes[] = {
     {"POST", "/v1/optimizers", SCOPE_OPTIMIZERS_WRITE, "Create an optimizer",
      .in = &optimizer_new_shape, .out = &optimizer_shape, .status = 201,
@@ -23,6 +34,10 @@ const struct route optimizer_routes[] = {
      .out = &optimizer_page_shape, .status = 200, .serve = optimizer_list},
     {"GET", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_READ, "One optimizer",
      .out = &optimizer_shape, .status = 200, .serve = optimizer_get},
+    {"PATCH", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_WRITE,
+     "Change an optimizer's description or labels", .take = MEDIA(MEDIA_MERGE) | MEDIA(MEDIA_JSON),
+     .in = &optimizer_patch_shape, .out = &optimizer_shape, .status = 200,
+     .serve = optimizer_patch},
     {"DELETE", "/v1/optimizers/{name}", SCOPE_OPTIMIZERS_WRITE, "Delete an optimizer",
      .status = 204, .may_fail = CAN(FAULT_BUILTIN_PROTECTED) | CAN(FAULT_IN_USE),
      .serve = optimizer_delete},
@@ -42,5 +57,20 @@ const struct route optimizer_routes[] = {
      "The safetensors file", .request_headers = weights_wanted, .give = MEDIA(MEDIA_WEIGHTS),
      .status = 200, .also = {206, 304}, .reply_headers = weights_headers,
      .may_fail = CAN(FAULT_RANGE_NOT_SATISFIABLE), .serve = weights_get},
+
+    {"GET", "/v1/optimizers/{name}/aliases", SCOPE_OPTIMIZERS_READ, "List aliases",
+     .query = page_query, .out = &alias_page_shape, .status = 200, .serve = alias_list},
+    {"GET", "/v1/optimizers/{name}/aliases/{alias}", SCOPE_OPTIMIZERS_READ, "One alias",
+     .out = &alias_shape, .status = 200, .reply_headers = alias_headers, .serve = alias_get},
+    {"PUT", "/v1/optimizers/{name}/aliases/{alias}", SCOPE_OPTIMIZERS_WRITE,
+     "Let an alias point at a version", .request_headers = conditions, .in = &alias_new_shape,
+     .out = &alias_shape, .status = 200, .also = {201}, .reply_headers = alias_headers,
+     .may_fail = CAN(FAULT_PRECONDITION_FAILED) | CAN(FAULT_QUOTA_EXCEEDED), .serve = alias_put},
+    {"DELETE", "/v1/optimizers/{name}/aliases/{alias}", SCOPE_OPTIMIZERS_WRITE, "Delete an alias",
+     .request_headers = conditions, .status = 204, .may_fail = CAN(FAULT_PRECONDITION_FAILED),
+     .serve = alias_delete},
+    {"GET", "/v1/optimizers/{name}/aliases/{alias}/history", SCOPE_OPTIMIZERS_READ,
+     "Where an alias has pointed", .query = page_query, .out = &alias_move_page_shape,
+     .status = 200, .serve = alias_history},
     {0},
 };

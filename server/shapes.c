@@ -130,6 +130,59 @@ static const struct field optimizer_page_rows[] = {
 };
 SHAPE(optimizer_page, "A page of optimizers.", page_body);
 
+static const struct field optimizer_patch_rows[] = {
+    {"description", FIELD_STRING, AT(optimizer_patch, description), FIELD_OPTIONAL | FIELD_NULLABLE,
+     0, LIMIT_DESCRIPTION_BYTES, .doc = "For people; null: none."},
+    {"labels", FIELD_LABELS, AT(optimizer_patch, labels),
+     FIELD_OPTIONAL | FIELD_NULLABLE | FIELD_MERGE,
+     .doc = "Labels to set, or with null to take away; null: takes all."},
+    {0},
+};
+SHAPE(optimizer_patch, "What to change of an optimizer (RFC 7396).", optimizer_patch);
+
+static const struct field alias_new_rows[] = {
+    {"version", FIELD_INT, AT(alias_new, version), FIELD_REQUIRED, 1, STEP_MAX,
+     .doc = "The version it points at from now on."},
+    {0},
+};
+SHAPE(alias_new, "Where an alias is to point.", alias_new);
+
+static const struct field alias_rows[] = {
+    {"optimizer", FIELD_STRING, AT(alias_body, optimizer), .doc = "Its optimizer's name."},
+    {"alias", FIELD_STRING, AT(alias_body, alias), .doc = "Its name."},
+    {"version", FIELD_INT, AT(alias_body, version), .doc = "The version it points at."},
+    {"created_at", TIME, AT(alias_body, created_at), .doc = "RFC 3339."},
+    {"updated_at", TIME, AT(alias_body, updated_at), .doc = "When it last moved."},
+    {0},
+};
+SHAPE(alias, "A name for a version, which can be moved.", alias_body);
+
+static const struct field alias_page_rows[] = {
+    {"items", FIELD_LIST, AT(page_body, items), .shape = &alias_shape, .doc = "Aliases by name."},
+    {"next_page_token", FIELD_STRING, AT(page_body, next_page_token),
+     .doc = "\"\" on the last page."},
+    {0},
+};
+SHAPE(alias_page, "A page of aliases.", page_body);
+
+static const struct field alias_move_rows[] = {
+    {"revision", FIELD_INT, AT(alias_move_body, revision), .doc = "1, 2, ...; the ETag."},
+    {"version", FIELD_INT, AT(alias_move_body, version), FIELD_NULLABLE,
+     .doc = "Where it pointed from then on; null: it was deleted."},
+    {"changed_at", TIME, AT(alias_move_body, changed_at), .doc = "RFC 3339."},
+    {0},
+};
+SHAPE(alias_move, "A move of an alias.", alias_move_body);
+
+static const struct field alias_move_page_rows[] = {
+    {"items", FIELD_LIST, AT(page_body, items), .shape = &alias_move_shape,
+     .doc = "Moves, oldest first; also of an alias that was deleted."},
+    {"next_page_token", FIELD_STRING, AT(page_body, next_page_token),
+     .doc = "\"\" on the last page."},
+    {0},
+};
+SHAPE(alias_move_page, "A page of an alias's history.", page_body);
+
 static const struct field version_new_rows[] = {
     {"config", FIELD_JSON, AT(version_new, config), FIELD_REQUIRED,
      .doc = "Of a hand-designed family."},
@@ -237,6 +290,54 @@ static const struct field session_page_rows[] = {
     {0},
 };
 SHAPE(session_page, "A page of sessions.", page_body);
+
+static const struct field session_patch_rows[] = {
+    {"labels", FIELD_LABELS, AT(session_patch, labels),
+     FIELD_OPTIONAL | FIELD_NULLABLE | FIELD_MERGE,
+     .doc = "Labels to set, or with null to take away; null: takes all."},
+    {"ttl_seconds", FIELD_INT, AT(session_patch, ttl_seconds), FIELD_OPTIONAL | FIELD_NULLABLE, 1,
+     LIMIT_TTL_SECONDS, .doc = "Counts from now on; null: for ever."},
+    {0},
+};
+SHAPE(session_patch, "What to change of a session (RFC 7396).", session_patch);
+
+static const struct field checkpoint_new_rows[] = {
+    {"name", FIELD_STRING, AT(checkpoint_new, name), FIELD_REQUIRED, 1, 63,
+     .doc = "Lower-case letters, digits, '.', '_' and '-'; begins with a letter or digit."},
+    {0},
+};
+SHAPE(checkpoint_new, "A checkpoint to make of the state as it is.", checkpoint_new);
+
+static const struct field checkpoint_rows[] = {
+    {"name", FIELD_STRING, AT(checkpoint_body, name), .doc = "Its name."},
+    {"step", FIELD_INT, AT(checkpoint_body, step), .doc = "The session's step when it was made."},
+    {"created_at", TIME, AT(checkpoint_body, created_at), .doc = "RFC 3339."},
+    {0},
+};
+SHAPE(checkpoint, "A state to go back to.", checkpoint_body);
+
+static const struct field checkpoint_page_rows[] = {
+    {"items", FIELD_LIST, AT(page_body, items), .shape = &checkpoint_shape,
+     .doc = "Checkpoints, oldest first."},
+    {"next_page_token", FIELD_STRING, AT(page_body, next_page_token),
+     .doc = "\"\" on the last page."},
+    {0},
+};
+SHAPE(checkpoint_page, "A page of checkpoints.", page_body);
+
+static const struct field restore_rows[] = {
+    {"checkpoint", FIELD_STRING, AT(restore_body, checkpoint), FIELD_REQUIRED, 1, 63,
+     .doc = "The checkpoint to go back to."},
+    {0},
+};
+SHAPE(restore, "A way back.", restore_body);
+
+static const struct field fork_rows[] = {
+    {"checkpoint", FIELD_STRING, AT(fork_body, checkpoint), FIELD_OPTIONAL | FIELD_NULLABLE, 1, 63,
+     .doc = "The checkpoint to begin with; null: the state as it is."},
+    {0},
+};
+SHAPE(fork, "What a fork begins with.", fork_body);
 
 static const struct field update_in_rows[] = {
     {"gradient", FIELD_VECTOR, 0, FIELD_REQUIRED, .doc = "One number a coordinate."},

@@ -63,6 +63,28 @@ struct page_body { /* of any kind of item */
     const char *next_page_token;
 };
 
+struct optimizer_patch {
+    struct field_seen seen;
+    const char *description, *labels;
+};
+
+struct alias_new {
+    struct field_seen seen;
+    int64_t version;
+};
+
+struct alias_body {
+    struct field_seen seen;
+    const char *optimizer, *alias, *created_at, *updated_at;
+    int64_t version;
+};
+
+struct alias_move_body {
+    struct field_seen seen;
+    int64_t revision, version;
+    const char *changed_at;
+};
+
 struct version_new {
     struct field_seen seen;
     const char *config;
@@ -97,6 +119,33 @@ struct session_body {
     int64_t coordinates, step, state_bytes, ttl_seconds;
     struct field_list layout;
     double clip_norm;
+};
+
+struct session_patch {
+    struct field_seen seen;
+    const char *labels;
+    int64_t ttl_seconds;
+};
+
+struct checkpoint_new {
+    struct field_seen seen;
+    const char *name;
+};
+
+struct checkpoint_body {
+    struct field_seen seen;
+    const char *name, *created_at;
+    int64_t step;
+};
+
+struct restore_body {
+    struct field_seen seen;
+    const char *checkpoint;
+};
+
+struct fork_body {
+    struct field_seen seen;
+    const char *checkpoint; /* NULL: the state as it is */
 };
 
 struct update_in {

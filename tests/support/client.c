@@ -118,7 +118,7 @@ static const char *text(const json_t *problem, const char *name)
 void client_refused(struct client *client, const struct asked *asked, int status, const char *code)
 {
     const struct wire_reply reply = client_ask(client, asked);
-    char type[128], value[256];
+    char type[128], value[256], path[1024];
 
     if (reply.status != status || !strstr(reply.body, code))
         fail_msg("%s %s: %d, not %d %s: %.400s", asked->method, asked->path, reply.status, status,
@@ -127,7 +127,8 @@ void client_refused(struct client *client, const struct asked *asked, int status
     (void)snprintf(type, sizeof type, "urn:descent:error:%s", code);
     assert_string_equal(text(problem, "type"), type);
     assert_string_equal(text(problem, "code"), code);
-    assert_string_equal(text(problem, "instance"), asked->path);
+    (void)snprintf(path, sizeof path, "%.*s", (int)strcspn(asked->path, "?"), asked->path);
+    assert_string_equal(text(problem, "instance"), path);
     assert_true(text(problem, "title")[0] && text(problem, "detail")[0]);
     assert_int_equal(json_integer_value(json_object_get(problem, "status")), status);
     assert_true(json_is_boolean(json_object_get(problem, "retryable")));

@@ -22,6 +22,7 @@ struct sent {
 /* The prototypes that -Wmissing-prototypes asks for; the linker is the only caller. */
 const char *__wrap_http_header(const struct request *request, const char *name);
 const char *__wrap_http_query(const struct request *request, const char *name);
+void __wrap_http_query_each(const struct request *request, http_visit *visit, void *arg);
 void __wrap_http_reply(struct request *request, struct reply *reply);
 bool __wrap_pool_submit(struct pool *pool, struct task *task);
 void __wrap_pool_follow(struct pool *pool, struct task *task);
@@ -50,6 +51,14 @@ const char *__wrap_http_query(const struct request *request, const char *name)
     const struct direct_request *const from = ((const struct sent *)(const void *)request)->from;
 
     return value_of(from->query, from->queries, name);
+}
+
+void __wrap_http_query_each(const struct request *request, http_visit *visit, void *arg)
+{
+    const struct direct_request *const from = ((const struct sent *)(const void *)request)->from;
+
+    for (size_t i = 0; i < from->queries; i++)
+        visit(arg, from->query[i].name, from->query[i].value);
 }
 
 void __wrap_http_reply(struct request *request, struct reply *reply)
