@@ -57,6 +57,19 @@ static bool read_expiry(const char *text, int64_t *out, dsc_err *err)
            dsc_fail(err, FAULT_INVALID_VALUE, "expires_at", "%.40s is in the past", text);
 }
 
+static bool create(struct call *call, const struct key_new *in, int64_t expires_at,
+                   struct key_text *made, dsc_err *err)
+{
+    struct store *const store = call->app->store;
+    char location[64];
+
+    if (!store_begin(store, err))
+        return false;
+    const bool ok = key_create(store, in->name, in->scopes, expires_at, made, err);
+    (void)snprintf(location, sizeof location, "/v1/keys/%s", ok ? made->id : "");
+    return store_end(store, ok && store_claim_fulfil(store, call->claim, location, err), err);
+}
+
 bool key_post(struct call *call, const void *in_, void *out, dsc_err *err)
 {
     const struct key_new *in = in_;
@@ -64,8 +77,7 @@ bool key_post(struct call *call, const void *in_, void *out, dsc_err *err)
     int64_t expires_at;
 
     if (!read_expiry(in->expires_at, &expires_at, err) ||
-        !key_create(call->app->store, in->name, in->scopes, expires_at, &made, err) ||
-        !show_made(call, &made, out, err))
+        !create(call, in, expires_at, &made, err) || !show_made(call, &made, out, err))
         return false;
     reply_header(&call->reply, "Location", "/v1/keys/%s", made.id);
     return true;

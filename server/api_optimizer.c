@@ -35,6 +35,7 @@ bool optimizer_post(struct call *call, const void *in_, void *out, dsc_err *err)
         .family = in->family,
         .description = in->description ? in->description : "",
         .labels = in->labels ? in->labels : "{}",
+        .claim = call->claim,
     };
     dsc_hyper hyper;
 
@@ -255,8 +256,8 @@ bool version_post(struct call *call, const void *in, void *out, dsc_err *err)
                      : dsc_fail(err, FAULT_INTERNAL, "", "this program has no family %s",
                                 optimizer.family);
     ok = ok &&
-         registry_publish(call->app->registry, optimizer.name, model, "import", &row, &call->arena,
-                          err) &&
+         registry_import(call->app->registry, optimizer.name, model, call->claim, &row,
+                         &call->arena, err) &&
          store_version_find(call->app->store, optimizer.name, row.number, &row, &call->arena, err);
     dsc_model_drop(model);
     if (!ok)

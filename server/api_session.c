@@ -78,6 +78,7 @@ bool session_post(struct call *call, const void *in_, void *out, dsc_err *err)
         .labels = in->labels ? in->labels : "{}",
         .ttl_seconds = in->ttl_seconds,
         .clip_norm = in->clip_norm,
+        .claim = call->claim,
     };
 
     if (!layout_read(call, in, &row, err) ||

@@ -36,7 +36,8 @@ static void show_checkpoint(struct call *call, const struct checkpoint_row *row,
 bool checkpoint_post(struct call *call, const void *in_, void *out, dsc_err *err)
 {
     const struct checkpoint_new *const in = in_;
-    struct checkpoint_row row = {.name = in->name};
+    struct checkpoint_row row = {
+        .name = in->name, .session_id = call->param[0], .claim = call->claim};
     struct session *session = NULL;
 
     if (!registry_name_ok(in->name))
@@ -128,7 +129,7 @@ bool session_fork_post(struct call *call, const void *in_, void *out, dsc_err *e
 {
     const struct fork_body *const in = in_;
     struct session *session = NULL;
-    struct session_row row;
+    struct session_row row = {.claim = call->claim};
     dsc_err inner = {0};
 
     if (!open_session(call, &session, err))

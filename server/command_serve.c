@@ -84,6 +84,7 @@ static bool app_open(struct app *app, const struct config *config, dsc_err *err)
            probe_open(&app->probe, getenv("DESCENT_PROBE"), err) &&
            store_open(&app->store, config->data, err) &&
            journal_open(&app->journal, config->data, app->probe, err) &&
+           idempotency_open(&app->idempotency, app->store, err) &&
            registry_open(&app->registry, app->store, app->kernel, err) &&
            pool_open(&app->compute, compute_threads(config), err) &&
            pool_open(&app->control, CONTROL_THREADS, err) &&
@@ -149,6 +150,7 @@ static void app_close(struct app *app)
     registry_close(app->registry);
     keyring_close(app->keyring);
     collection_close(app->collection);
+    idempotency_close(app->idempotency);
     store_close(app->store);
     probe_close(app->probe);
     metrics_close(app->metrics);

@@ -95,6 +95,12 @@
 #define LIMIT_IDEMPOTENCY_BYTES   128
 #define LIMIT_IDEMPOTENCY_SECONDS (24 * 3600)
 
+/* How many are remembered: as many as there may be sessions, about a kilobyte each. */
+#define LIMIT_IDEMPOTENCY_KEYS 1000000
+
+/* A longer answer, such as a layout of thousands of tensors, is made anew from what was made. */
+#define LIMIT_IDEMPOTENCY_ANSWER_BYTES (16u << 10)
+
 /* An expired session can still be seen for a day; then it is removed. Removing is a few commits
  * each, so a pass takes no more than this many, and the next one follows at once if there are more.
  */

@@ -308,6 +308,8 @@ static json_t *parameters_of(const struct route *route)
         list = push(list, parameter(path_row(at + 1, strcspn(at + 1, "}")), "path", true));
     list = add_parameters(list, route->query, "query");
     list = add_parameters(list, route->request_headers, "header");
+    if (route_creates(route))
+        list = push(list, reference("parameters", "Idempotency-Key"));
     return push(push(list, reference("parameters", "X-Request-Id")),
                 reference("parameters", "traceparent"));
 }
@@ -317,6 +319,9 @@ static json_t *common_parameters(void)
     static const struct field rows[] = {
         {"X-Request-Id", FIELD_STRING, .min = 1, .max = LIMIT_REQUEST_ID_BYTES,
          .doc = "Comes back with the reply and is in the log; made up where there is none."},
+        {"Idempotency-Key", FIELD_STRING, .min = 1, .max = LIMIT_IDEMPOTENCY_BYTES,
+         .doc = "Visible ASCII: the same request with the same key creates once within 24 hours, "
+                "and gets the same reply; another request with it is refused."},
         {"traceparent", FIELD_STRING, .doc = "W3C Trace Context; is in the log."},
     };
     json_t *all = json_object();

@@ -187,17 +187,32 @@ bool registry_describe(const char *optimizer, const dsc_model *model, const char
            dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the version");
 }
 
-bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,
-                      const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
+static bool publish(struct registry *registry, const char *optimizer, dsc_model *model,
+                    const char *source, int64_t claim, struct version_row *row, dsc_arena *arena,
+                    dsc_err *err)
 {
     struct buf *file = NULL;
-    const bool ok = registry_describe(optimizer, model, source, row, &file, arena, err) &&
-                    store_version_insert(registry->store, row, file, err);
+    bool ok = registry_describe(optimizer, model, source, row, &file, arena, err);
+
+    row->claim = claim;
+    ok = ok && store_version_insert(registry->store, row, file, err);
 
     if (ok)
         cache_add(registry, row->id, model);
     buf_drop(file);
     return ok;
+}
+
+bool registry_publish(struct registry *registry, const char *optimizer, dsc_model *model,
+                      const char *source, struct version_row *row, dsc_arena *arena, dsc_err *err)
+{
+    return publish(registry, optimizer, model, source, 0, row, arena, err);
+}
+
+bool registry_import(struct registry *registry, const char *optimizer, dsc_model *model,
+                     int64_t claim, struct version_row *row, dsc_arena *arena, dsc_err *err)
+{
+    return publish(registry, optimizer, model, "import", claim, row, arena, err);
 }
 
 /* An optimizer and its version 1, or neither. */

@@ -36,6 +36,11 @@ bool registry_publish(struct registry *registry, const char *optimizer, dsc_mode
                       const char *source, struct version_row *row, dsc_arena *arena,
                       dsc_err *err) DSC_MUST_CHECK;
 
+/* The same for a request's import, which fulfils a claim; 0: none. */
+bool registry_import(struct registry *registry, const char *optimizer, dsc_model *model,
+                     int64_t claim, struct version_row *row, dsc_arena *arena,
+                     dsc_err *err) DSC_MUST_CHECK;
+
 /* Create an optimizer; a hand-designed family gets version 1 at once from `hyper`. */
 bool registry_create(struct registry *registry, struct optimizer_row *row, const dsc_hyper *hyper,
                      dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;

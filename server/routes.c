@@ -99,6 +99,11 @@ static uint64_t scope_failures(enum scope scope)
            (scope < SCOPE_FIRST ? 0 : CAN(FAULT_FORBIDDEN));
 }
 
+bool route_creates(const struct route *route)
+{
+    return strcmp(route->method, "POST") == 0 && (route->status == 201 || route->status == 202);
+}
+
 uint64_t route_failures(const struct route *route)
 {
     uint64_t set = CAN(FAULT_LENGTH_REQUIRED) | CAN(FAULT_MALFORMED_HEADER) |
@@ -113,6 +118,8 @@ uint64_t route_failures(const struct route *route)
         set |= CAN(FAULT_INVALID_VALUE);
     if (!is_read(route))
         set |= CAN(FAULT_STORAGE_FULL);
+    if (route_creates(route))
+        set |= CAN(FAULT_IDEMPOTENCY_MISMATCH) | CAN(FAULT_QUOTA_EXCEEDED);
     return set | scope_failures(route->scope) | body_failures(route) | route->may_fail;
 }
 
@@ -171,6 +178,17 @@ static const struct route *route_find(struct call *call, char *allow, size_t all
             allow_add(allow, allow_size, row->method);
         }
     }
+    return NULL;
+}
+
+/* The route that shows what is at a path, its parameters in call->param; NULL when none does. */
+static const struct route *route_getting(struct call *call, const char *path)
+{
+    for (size_t t = 0; t < TABLES; t++)
+        for (const struct route *row = tables[t]; row->method; row++)
+            if (strcmp(row->method, "GET") == 0 && row->out &&
+                path_fits(row->path, path, call->param))
+                return row;
     return NULL;
 }
 
@@ -385,6 +403,108 @@ static bool call_serve(struct call *call, dsc_err *err)
            (!out || call->reply.stream || call_json(call, route->out, out, err));
 }
 
+/* --- once, whatever is sent twice --- */
+
+/* The reply as one text: its status, its headers, an empty line, its body. */
+static struct buf *reply_text(const struct reply *reply)
+{
+    struct buf *const text = buf_new(1024 + (reply->body ? reply->body->len : 0));
+    char line[256];
+    bool ok = text != NULL;
+
+    for (int i = -1; ok && i < reply->headers; i++) {
+        const int len = i < 0 ? snprintf(line, sizeof line, "%d\n", reply->status)
+                              : snprintf(line, sizeof line, "%s: %s\n", reply->header[i].name,
+                                         reply->header[i].value);
+        ok = buf_append(text, line, (size_t)len);
+    }
+    if (ok && buf_append(text, "\n", 1) &&
+        (!reply->body || buf_append(text, reply->body->data, reply->body->len)))
+        return text;
+    buf_drop(text);
+    return NULL;
+}
+
+/* A header of a kept reply, whose name must be one that a creation gives. */
+static void add_kept_header(struct reply *reply, const char *line, size_t len)
+{
+    static const char *const names[] = {"Location", "ETag", "Cache-Control"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const size_t name = strlen(names[i]);
+
+        if (len > name + 2 && strncmp(line, names[i], name) == 0 && line[name] == ':')
+            reply_header(reply, names[i], "%.*s", (int)(len - name - 2), line + name + 2);
+    }
+}
+
+static bool reply_kept(struct call *call, const struct buf *text, dsc_err *err)
+{
+    struct reply *const reply = &call->reply;
+    const char *at = (const char *)text->data, *const end = at + text->len;
+
+    reply->status = (int)strtol(at, NULL, 10);
+    for (const char *stop; (stop = memchr(at, '\n', (size_t)(end - at))) != NULL; at = stop + 1) {
+        if (stop == at)
+            break; /* the empty line */
+        add_kept_header(reply, at, (size_t)(stop - at));
+    }
+    const size_t len = (size_t)(end - at) - 1;
+    reply->body = buf_new(len);
+    reply->content_type = media_type(MEDIA_JSON);
+    return (reply->body && buf_append(reply->body, at + 1, len)) ||
+           dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
+}
+
+/* What was made by a request whose reply was not kept, as it is now. */
+static bool reply_anew(struct call *call, const char *location, dsc_err *err)
+{
+    const struct route *const made = route_getting(call, location);
+
+    if (!made)
+        return dsc_fail(err, FAULT_INTERNAL, "", "nothing is at %.100s", location);
+    void *const out = dsc_arena_take(&call->arena, 1, made->out->size);
+    if (!out)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
+    call->reply.status = call->route->status;
+    reply_header(&call->reply, "Location", "%s", location);
+    return made->serve(call, NULL, out, err) && call_json(call, made->out, out, err);
+}
+
+static bool call_claimed(struct call *call, struct idempotency_claim *claim, dsc_err *err)
+{
+    if (claim->answer)
+        return reply_kept(call, claim->answer, err);
+    if (claim->location[0])
+        return reply_anew(call, claim->location, err);
+    call->claim = claim->id;
+    return call_serve(call, err);
+}
+
+static bool call_once(struct call *call, dsc_err *err)
+{
+    struct idempotency *const idempotency = call->app->idempotency;
+    const struct idempotency_request request = {
+        .key = http_header(call->request, "Idempotency-Key"),
+        .credential = http_header(call->request, "Authorization"),
+        .method = call->request->method,
+        .path = call->request->path,
+        .body = call->request->body,
+    };
+    struct idempotency_claim claim;
+
+    if (!request.key || !route_creates(call->route))
+        return call_serve(call, err);
+    if (!idempotency_begin(idempotency, &request, &claim, err))
+        return false;
+    const bool ok = call_claimed(call, &claim, err);
+    struct buf *const text = ok ? reply_text(&call->reply) : NULL;
+    idempotency_end(idempotency, &claim, text);
+    buf_drop(text);
+    buf_drop(claim.answer);
+    return ok;
+}
+
 static void call_run(struct task *task, float *work)
 {
     struct call *call = (struct call *)(void *)task; /* its first member */
@@ -392,7 +512,7 @@ static void call_run(struct task *task, float *work)
 
     bool deferred = call->route->deferred; /* such a call may be over before serve returns */
     call->work = work;
-    bool ok = call_serve(call, &err);
+    bool ok = call_once(call, &err);
     if (ok && deferred)
         return;
     call_finish(call, ok ? NULL : &err);

@@ -10,6 +10,7 @@
 #include "field.h"
 #include "http.h"
 #include "job.h"
+#include "idempotency.h"
 #include "key.h"
 #include "media.h"
 #include "metrics.h"
@@ -31,6 +32,7 @@ struct app {
     struct watchers *watchers;
     struct jobs *jobs;
     struct collection *collection;
+    struct idempotency *idempotency;
     struct metrics *metrics;
     struct probe *probe; /* NULL outside the crash test */
     struct buf *openapi; /* the document, made at the start */
@@ -56,7 +58,8 @@ struct call {
     struct reply reply;
     uint64_t replied_ns; /* clock_ns when the gateway got the reply; 0 before */
     dsc_err err;
-    void *own; /* a deferred handler's own state; freed with the call */
+    int64_t claim; /* of the request's Idempotency-Key, for the row that is made; 0: none */
+    void *own;     /* a deferred handler's own state; freed with the call */
     void (*own_free)(void *own);
 };
 
@@ -80,7 +83,8 @@ typedef bool piece_handler(struct call *call, dsc_err *err);
  *     scope    unauthenticated, forbidden, draining
  *     {name}   not_found, unless the row makes it
  *     query    invalid_value for rows that are not texts
- *     201      the header Location
+ *     201      the header Location; of a POST (and of 202) also Idempotency-Key, as its handler
+ *              gives call->claim to the row that is made
  *
  * and length_required, malformed_header, body_too_large, overloaded, out_of_memory, internal and,
  * where something is written, storage_full: see route_failures. A GET route answers HEAD as well.
@@ -120,6 +124,7 @@ size_t route_count(void);
 /* The row's defaults filled in. */
 media_set route_takes(const struct route *route);
 media_set route_gives(const struct route *route);
+bool route_creates(const struct route *route);      /* takes an Idempotency-Key */
 uint64_t route_failures(const struct route *route); /* CAN() bits: all a client may see */
 
 /* The up-calls for http_start, with the app as their first argument. */

@@ -164,7 +164,7 @@ bool session_restore(struct sessions *sessions, struct session *session, const c
 int session_versions(const struct session_row *row, int64_t version[GROUPS_MAX]);
 
 /* A new session like this one, with its state as it is or as a checkpoint (NULL: none) has it.
- * Fills the row, from the arena. FAULT_NOT_FOUND. */
+ * Fills the row but for its claim, from the arena. FAULT_NOT_FOUND. */
 bool session_fork(struct sessions *sessions, struct session *from, const char *checkpoint_name,
                   struct session_row *row, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 

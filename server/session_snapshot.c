@@ -273,12 +273,14 @@ static bool fork_row(struct sessions *sessions, const struct session *from, stru
                      dsc_arena *arena, dsc_err *err)
 {
     struct store *const store = sessions->means.store;
+    const int64_t claim = row->claim;
 
     if (!store_session_find(store, from->id, row, arena, err) ||
         !(row->id = session_make_id(arena)))
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the session");
     row->created_at = row->used_at = session_now(sessions);
     row->seq = 0;
+    row->claim = claim;
     return row->durability == DURABILITY_MEMORY || store_session_reserve(store, &row->seq, err);
 }
 

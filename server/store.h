@@ -48,6 +48,7 @@ struct optimizer_row {
     bool builtin;
     int64_t latest_version; /* 0 when it has none */
     int64_t created_at;
+    int64_t claim; /* that its insertion fulfils; 0: none. So in the rows below. */
 };
 
 struct version_row {
@@ -55,7 +56,7 @@ struct version_row {
     const char *optimizer, *family, *config, *sha256, *source;
     const char *job, *parent,
         *metrics; /* "", "", "{}" when it has none; so means NULL on insertion */
-    int64_t size_bytes, weights_count, created_at;
+    int64_t size_bytes, weights_count, created_at, claim;
 };
 
 /* A tensor of a session's layout. */
@@ -81,7 +82,8 @@ struct session_row {
     int64_t created_at, used_at; /* used_at is not later than the last use */
     double clip_norm;            /* 0: none */
     int64_t state_bytes;         /* -1: from before this was kept */
-    size_t tensors;              /* of its layout; 0 when it was made by a number of coordinates */
+    int64_t claim;
+    size_t tensors; /* of its layout; 0 when it was made by a number of coordinates */
     struct tensor_row *tensor;
 };
 
@@ -203,7 +205,8 @@ bool store_checkpoint_reserve(struct store *store, int64_t *number, dsc_err *err
 struct checkpoint_row {
     int64_t number, session; /* session.seq */
     const char *name;
-    int64_t step, created_at;
+    int64_t step, created_at, claim;
+    const char *session_id; /* for the claim's location */
 };
 
 /* With a reserved number; fills created_at. FAULT_ALREADY_EXISTS. */
@@ -220,6 +223,28 @@ bool store_checkpoint_list(struct store *store, int64_t session, int64_t after, 
 bool store_checkpoint_delete(struct store *store, int64_t number, dsc_err *err) DSC_MUST_CHECK;
 /* Those of `memory` sessions, which a process leaves behind when it ends. */
 bool store_checkpoint_clear(struct store *store, dsc_err *err) DSC_MUST_CHECK;
+
+/* Requests that create, by their Idempotency-Key. */
+struct claim_row {
+    int64_t id;
+    const char *key, *request; /* hashes in hexadecimal */
+    const char *location;      /* of what was made; "": nothing yet */
+    struct buf *answer;        /* a count of the caller's; empty when it was not kept */
+    int64_t created_at;
+};
+
+/* Fills id and created_at; lets go of some whose time is over. FAULT_QUOTA_EXCEEDED. */
+bool store_claim_insert(struct store *store, struct claim_row *row, dsc_err *err) DSC_MUST_CHECK;
+/* One whose time is not over. */
+bool store_claim_find(struct store *store, const char *key, struct claim_row *out, bool *found,
+                      dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
+/* In the transaction that makes the thing; claim 0 is none. */
+bool store_claim_fulfil(struct store *store, int64_t claim, const char *location,
+                        dsc_err *err) DSC_MUST_CHECK;
+bool store_claim_answer(struct store *store, int64_t claim, const void *bytes, size_t len,
+                        dsc_err *err) DSC_MUST_CHECK;
+/* Unless something was made. */
+bool store_claim_drop(struct store *store, int64_t claim, dsc_err *err) DSC_MUST_CHECK;
 
 /* Keys, in order of id. A key's text is not here, only its hash. */
 struct key_row {

@@ -3,6 +3,7 @@
 #include "fault.h"
 #include "limits.h"
 #include "store_query.h"
+#include <stdio.h>
 
 #define CHECKPOINT_SELECT "SELECT number, session, name, step, created_at FROM checkpoint "
 
@@ -55,12 +56,23 @@ static bool insert(struct store *store, struct checkpoint_row *row, dsc_err *err
             dsc_fail(err, FAULT_ALREADY_EXISTS, "name", "\"%.63s\" is taken", row->name));
 }
 
+static bool fulfil(struct store *store, const struct checkpoint_row *row, dsc_err *err)
+{
+    char location[160];
+
+    if (row->claim == 0)
+        return true;
+    (void)snprintf(location, sizeof location, "/v1/sessions/%s/checkpoints/%s", row->session_id,
+                   row->name);
+    return store_claim_fulfil(store, row->claim, location, err);
+}
+
 bool store_checkpoint_insert(struct store *store, struct checkpoint_row *row, dsc_err *err)
 {
     return store_begin(store, err) &&
            store_end(store,
                      check_room(store, row->session, err) && insert(store, row, err) &&
-                         store_erasure_done(store, -row->number, err),
+                         store_erasure_done(store, -row->number, err) && fulfil(store, row, err),
                      err);
 }
 

@@ -2,6 +2,7 @@
 #include "fault.h"
 #include "limits.h"
 #include "store_query.h"
+#include <stdio.h>
 
 #define OPTIMIZER_SELECT                                                                           \
     "SELECT o.id, o.name, o.family, o.config, o.description, o.labels, o.builtin, o.created_at,"   \
@@ -22,7 +23,7 @@ static void read_optimizer(struct query *query, struct optimizer_row *out)
     };
 }
 
-bool store_optimizer_insert(struct store *store, struct optimizer_row *row, dsc_err *err)
+static bool insert(struct store *store, struct optimizer_row *row, dsc_err *err)
 {
     bool conflict;
     struct query query =
@@ -42,6 +43,18 @@ bool store_optimizer_insert(struct store *store, struct optimizer_row *row, dsc_
     return query_try(&query, &conflict, err) &&
            (!conflict ||
             dsc_fail(err, FAULT_ALREADY_EXISTS, "name", "\"%.63s\" is taken", row->name));
+}
+
+bool store_optimizer_insert(struct store *store, struct optimizer_row *row, dsc_err *err)
+{
+    char location[96];
+
+    (void)snprintf(location, sizeof location, "/v1/optimizers/%s", row->name);
+    return store_begin(store, err) &&
+           store_end(store,
+                     insert(store, row, err) &&
+                         store_claim_fulfil(store, row->claim, location, err),
+                     err);
 }
 
 bool store_optimizer_find(struct store *store, const char *name, struct optimizer_row *out,

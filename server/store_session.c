@@ -1,5 +1,6 @@
 #include "fault.h"
 #include "store_query.h"
+#include <stdio.h>
 
 /* Each statement once for the sessions on the disk and once for those in memory. */
 #define EITHER(memory, sql) ((memory) ? sql("memory_") : sql("main."))
@@ -136,12 +137,20 @@ static bool insert_session(struct store *store, struct session_row *row, dsc_err
     return query_end(&query, err) && (found || version_gone(err));
 }
 
+static bool fulfil(struct store *store, const struct session_row *row, dsc_err *err)
+{
+    char location[80];
+
+    (void)snprintf(location, sizeof location, "/v1/sessions/%s", row->id);
+    return store_claim_fulfil(store, row->claim, location, err);
+}
+
 bool store_session_insert(struct store *store, struct session_row *row, dsc_err *err)
 {
     return store_begin(store, err) &&
            store_end(store,
                      insert_session(store, row, err) && insert_tensors(store, row, err) &&
-                         store_erasure_done(store, row->seq, err),
+                         store_erasure_done(store, row->seq, err) && fulfil(store, row, err),
                      err);
 }
 

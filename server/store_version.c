@@ -2,6 +2,7 @@
 #include "fault.h"
 #include "limits.h"
 #include "store_query.h"
+#include <stdio.h>
 
 #define VERSION_SELECT                                                                             \
     "SELECT v.id, v.optimizer, v.number, o.name, o.family, v.config, v.sha256, v.source,"          \
@@ -85,13 +86,23 @@ static bool insert(struct store *store, struct version_row *row, dsc_err *err)
     return query_end(&query, err);
 }
 
+static bool fulfil(struct store *store, const struct version_row *row, dsc_err *err)
+{
+    char location[128];
+
+    (void)snprintf(location, sizeof location, "/v1/optimizers/%s/versions/%lld", row->optimizer,
+                   (long long)row->number);
+    return store_claim_fulfil(store, row->claim, location, err);
+}
+
 bool store_version_insert(struct store *store, struct version_row *row, const struct buf *weights,
                           dsc_err *err)
 {
     return store_begin(store, err) &&
            store_end(store,
                      take_number(store, row, err) &&
-                         keep_weights(store, row->sha256, weights, err) && insert(store, row, err),
+                         keep_weights(store, row->sha256, weights, err) &&
+                         insert(store, row, err) && fulfil(store, row, err),
                      err);
 }
 

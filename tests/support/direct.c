@@ -176,6 +176,7 @@ bool direct_open(struct direct *direct, dsc_err *err)
                                                   .memory_budget = (size_t)64 << 20},
                          err) &&
            metrics_open(&app->metrics, route_count(), err) && openapi_make(&app->openapi, err) &&
+           idempotency_open(&app->idempotency, app->store, err) &&
            keyring_open(&app->keyring,
                         &(struct keyring_options) {.dir = direct->dir, .store = app->store}, err) &&
            collection_open(&app->collection,
@@ -205,6 +206,7 @@ void direct_close(struct direct *direct)
     registry_close(direct->app.registry);
     keyring_close(direct->app.keyring);
     collection_close(direct->app.collection);
+    idempotency_close(direct->app.idempotency);
     metrics_close(direct->app.metrics);
     buf_drop(direct->app.openapi);
     store_close(direct->app.store);
