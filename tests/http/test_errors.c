@@ -134,7 +134,7 @@ static void test_method_not_allowed(void **state)
         {"POST", "/livez", "GET, HEAD"},
         {"DELETE", "/v1/sessions", "POST, GET, HEAD"},
         {"PUT", "/v1/optimizers", "POST, GET, HEAD"},
-        {"POST", "/v1/optimizers/sgd", "GET, HEAD, DELETE"},
+        {"POST", "/v1/optimizers/sgd", "GET, HEAD, PATCH, DELETE"},
         {"GET", "/v1/sessions/x/update", "POST"},
         {"GET", "/v1/sessions/x/reset", "POST"},
         {"PUT", "/v1/optimizers/sgd/versions/1/weights", "GET, HEAD"},
