@@ -10,7 +10,7 @@ extern const struct shape health_shape, info_shape, optimizer_new_shape, optimiz
     optimizer_patch_shape, alias_new_shape, alias_shape, alias_page_shape, alias_move_shape,
     alias_move_page_shape, session_patch_shape, session_shape, session_page_shape,
     checkpoint_new_shape, checkpoint_shape, checkpoint_page_shape, restore_shape, fork_shape,
-    key_new_shape, key_patch_shape, key_shape, key_page_shape;
+    history_shape, key_new_shape, key_patch_shape, key_shape, key_page_shape;
 
 handler livez_get, readyz_get, info_get, openapi_get;
 handler optimizer_post, optimizer_list, optimizer_get, optimizer_patch, optimizer_delete;
@@ -19,7 +19,7 @@ handler version_post, version_list, version_get, version_delete, weights_get;
 handler session_post, session_list, session_get, session_patch, session_remove, session_restart,
     session_update;
 handler checkpoint_post, checkpoint_list, checkpoint_get, checkpoint_delete, session_restore_post,
-    session_fork_post, state_get, state_put;
+    session_fork_post, history_get, state_get, state_put;
 
 /* A session with its layout, as everything but a listing has it. */
 struct session_body;

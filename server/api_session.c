@@ -317,7 +317,8 @@ static bool read_headers(struct update *update, dsc_err *err)
                             "must be a whole number in [0, 9007199254740991], not \"%.40s\"", step);
         update->step.has_step = true;
     }
-    if (loss && (!isfinite(strtod(loss, &end)) || end == loss || *end))
+    update->step.loss = loss ? strtod(loss, &end) : (double)NAN;
+    if (loss && (!isfinite(update->step.loss) || end == loss || *end))
         return dsc_fail(err, FAULT_INVALID_VALUE, "Descent-Loss",
                         "must be a finite number, not \"%.40s\"", loss);
     for (int i = 0; dtype && strcmp(dtype, vector_dtypes[update->dtype]) != 0; i++) {
@@ -388,6 +389,7 @@ static bool read_json(struct update *update, size_t n, dsc_err *err)
         return false;
     update->step.has_step = in.seen.given & field_bit(&update_in_shape, "step");
     update->step.step = (uint64_t)in.step;
+    update->step.loss = in.seen.given & field_bit(&update_in_shape, "loss") ? in.loss : (double)NAN;
     return count == n || wrong_length(n, count, err);
 }
 

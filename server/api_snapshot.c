@@ -144,6 +144,50 @@ bool session_fork_post(struct call *call, const void *in_, void *out, dsc_err *e
     return show_now(call, row.id, out, err);
 }
 
+/* --- its history --- */
+
+static void show_point(const struct history_point *point, struct history_point_body *out)
+{
+    out->step = (int64_t)point->step;
+    out->loss = point->entry.loss; /* what is not finite is null */
+    out->gradient_norm = point->entry.gradient_norm;
+    out->update_norm = point->entry.update_norm;
+}
+
+static bool show_history(struct call *call, struct history_sampler *sampler, uint64_t total,
+                         struct history_body *out, dsc_err *err)
+{
+    size_t count;
+    const struct history_point *const point = history_points(sampler, &count);
+    struct history_point_body *const item = dsc_arena_take(&call->arena, count + 1, sizeof *item);
+
+    if (!item)
+        return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the history");
+    for (size_t i = 0; i < count; i++)
+        show_point(&point[i], &item[i]);
+    out->items = (struct field_list) {count, item};
+    out->total = (int64_t)total;
+    return true;
+}
+
+bool history_get(struct call *call, const void *in, void *out, dsc_err *err)
+{
+    struct history_sampler sampler = {.kept = NULL};
+    struct session *session = NULL;
+    uint64_t total;
+    int64_t max;
+
+    (void)in;
+    if (!call_query_int(call, "max_points", 500, &max, err) || !open_session(call, &session, err))
+        return false;
+    const bool ok =
+        session_history(call->app->sessions, session, (size_t)max, &sampler, &total, err) &&
+        show_history(call, &sampler, total, out, err);
+    history_sampler_close(&sampler);
+    session_drop(call->app->sessions, session);
+    return ok;
+}
+
 /* --- the state as a file --- */
 
 struct state_call {

@@ -70,6 +70,15 @@
 /* Expired sessions that a deletion clears away in one go; beyond that it is refused. */
 #define LIMIT_RETIRED_SESSIONS 1000
 
+/* Steps of one session's history that are kept: the last million, 24 MB. */
+#define LIMIT_HISTORY_STEPS 1000000
+
+/* The same of a session that is only in memory: 240 kB. */
+#define LIMIT_MEMORY_HISTORY 10000
+
+/* Points of a history in one reply: more than a screen has columns, 1 MB of JSON. */
+#define LIMIT_HISTORY_POINTS 10000
+
 /* Requests that wait for one session's turn: more clients than that at one session is a mistake. */
 #define LIMIT_TURN_QUEUE 64
 

@@ -47,6 +47,12 @@ static const struct field session_query[] = {
     {0},
 };
 
+static const struct field history_query[] = {
+    {"max_points", FIELD_INT, .min = 8, .max = LIMIT_HISTORY_POINTS,
+     .doc = "How many steps to show at most; 500 by default."},
+    {0},
+};
+
 const struct route session_routes[] = {
     {"POST", "/v1/sessions", SCOPE_SESSIONS_WRITE, "Start an optimization",
      .in = &session_new_shape, .out = &session_shape, .status = 201,
@@ -83,6 +89,9 @@ const struct route session_routes[] = {
     {"POST", "/v1/sessions/{id}/fork", SCOPE_SESSIONS_WRITE, "A new session with the same state",
      .in = &fork_shape, .out = &session_shape, .status = 201,
      .may_fail = CAN(FAULT_SESSION_EXPIRED), .serve = session_fork_post},
+    {"GET", "/v1/sessions/{id}/history", SCOPE_SESSIONS_READ, "Loss and norms of its steps",
+     .query = history_query, .out = &history_shape, .status = 200,
+     .may_fail = CAN(FAULT_SESSION_EXPIRED), .serve = history_get},
     {"GET", "/v1/sessions/{id}/state", SCOPE_SESSIONS_READ, "The state as a safetensors file",
      .give = MEDIA(MEDIA_WEIGHTS), .status = 200,
      .may_fail = CAN(FAULT_SESSION_EXPIRED) | CAN(FAULT_INVALID_STATE) | CAN(FAULT_BODY_TOO_LARGE),

@@ -168,6 +168,7 @@ bool session_reset(struct sessions *sessions, struct session *session, dsc_err *
         groups_reset(session->groups);
         memset(session->chunk_step, 0, sizeof session->chunk_step);
         session->imported = false;
+        session_history_cut(session, 0);
         session_started(session, 0, used_at);
     }
     session_leave(sessions, session);

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "groups.h"
+#include "history.h"
 #include "pool.h"
 #include "registry.h"
 #include "store.h"
@@ -91,6 +92,7 @@ struct session_step {
     struct buf *gradient; /* n float32; the count is taken */
     bool has_step;
     uint64_t step;
+    double loss;  /* as the client says; NaN: it does not */
     double limit; /* the largest |update| that the answer's format can carry */
     void (*done)(struct session_step *step, const dsc_err *err); /* err is NULL on success */
 
@@ -105,6 +107,8 @@ struct session_step {
     struct session_place place;
     struct buf *ordered, *fresh; /* gradient and update as the optimizers see them */
     double squares;              /* of the gradient */
+    struct history_entry
+        trail[HISTORY_BLOCK + 1]; /* what the record says of steps, this one last */
     struct record record;
     struct buf *chunk;
     dsc_err failure;
@@ -128,6 +132,11 @@ void session_step(struct sessions *sessions, struct session *session, struct ses
 
 /* Back to the initial state and step 0; waits for its turn and the disk. */
 bool session_reset(struct sessions *sessions, struct session *session, dsc_err *err) DSC_MUST_CHECK;
+
+/* Its history in at most `max` points, at least 8, and of how many steps there is one in *total.
+ * The sampler is the caller's to close, whatever is returned. */
+bool session_history(struct sessions *sessions, struct session *session, size_t max,
+                     struct history_sampler *sampler, uint64_t *total, dsc_err *err) DSC_MUST_CHECK;
 
 /* --- its state: session_snapshot.c; all of these wait for the session's turn, and for the disk ---
  */

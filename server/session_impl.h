@@ -14,6 +14,9 @@ enum {
 };
 
 _Static_assert(GROUPS_CHUNKS_MAX <= SESSION_PERIOD, "a step takes one chunk along at most");
+_Static_assert((int)HISTORY_BLOCK == (int)SESSION_PERIOD,
+               "gradients are kept as long as their trail");
+_Static_assert(sizeof(struct history_entry) == 24, "as the journal's statements count");
 
 struct session {
     char id[40];
@@ -28,6 +31,9 @@ struct session {
     bool stale;                             /* what memory knows is not what the journal knows */
     bool gone;                              /* the session has been deleted */
     bool imported;                          /* its state came from a file */
+    struct history_trail trail;             /* of the steps that are in no row yet */
+    struct buf *past;                       /* of a `memory` session: what the rows would have */
+    uint64_t past_first;
 
     struct session *next;          /* the table's: in its bucket */
     struct session *newer, *older; /* the table's: by last use */
@@ -110,6 +116,14 @@ size_t session_plan_state_bytes(const struct session_plan *plan);
  * in the client's order, of which `squares` is norm_squares, to [n] in group order, clipped. */
 bool session_arranges(const struct session *session);
 void session_arrange(const struct session *session, float *to, const float *from, double squares);
+
+/* --- session_history.c --- */
+
+/* A `memory` session's trail is full: keep it. False when there is no memory. */
+bool session_history_flush(struct session *session);
+
+/* There is no history from a step on. */
+void session_history_cut(struct session *session, uint64_t step);
 
 /* --- session_load.c: from the journal --- */
 

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "norm.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,7 @@ struct recovery {
     struct buf *ordered, *fresh; /* as the optimizers see them; the same where that is one */
     uint64_t next;               /* the step whose gradient must come now; ANY_STEP: whichever */
     bool replayed;               /* at least one */
+    uint64_t told;               /* steps before this one are in the history */
 };
 
 /* Without chunks nothing says which gradient is the first. */
@@ -160,6 +162,17 @@ static void replay(struct recovery *recovery, uint64_t t)
     recovery->replayed = true;
 }
 
+static void merge_trail(struct recovery *recovery, const struct journal_row *row)
+{
+    struct history_entry entry[HISTORY_BLOCK + 1];
+
+    if (row->trail_len == 0 || row->trail_len > sizeof entry)
+        return;
+    memcpy(entry, row->trail, row->trail_len);
+    history_merge(&recovery->session->trail, row->key, entry, row->trail_len / sizeof *entry,
+                  recovery->told);
+}
+
 static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *err)
 {
     struct recovery *const recovery = arg;
@@ -171,6 +184,8 @@ static bool recover_gradient(void *arg, const struct journal_row *row, dsc_err *
     if (!add_part(recovery->gradient, bytes, row))
         return session_damaged(session->id, err);
     recovery->next = row->key;
+    if (row->part == 0 && row->trail_len % sizeof(struct history_entry) == 0)
+        merge_trail(recovery, row);
     return true;
 }
 
@@ -240,19 +255,26 @@ static void keep_last(struct recovery *recovery)
         groups_scatter(session->groups, floats(recovery->update), floats(recovery->fresh));
     session->gradient = buf_hold(recovery->gradient);
     session->update = buf_hold(recovery->update);
+    if (session->trail.count > 0)
+        session->trail.entry[session->trail.count - 1].update_norm =
+            sqrt(norm_squares(floats(recovery->update), session->n));
 }
 
 static bool recover(struct journal *journal, struct session *session, float *work, dsc_err *err)
 {
     struct recovery recovery = {.session = session, .work = work};
     struct journal_base base;
+    struct journal_extent extent;
     bool ok = recovery_open(&recovery, err) && journal_base(journal, session->seq, &base, err) &&
+              journal_history_extent(journal, session->seq, &extent, err) &&
               session_chunks_load(journal, session->id, session->seq, session->groups,
                                   session->chunk_step, err);
 
     if (ok) {
         session->steps = base.step;
         session->imported = base.imported;
+        recovery.told = extent.end > base.step ? extent.end : base.step;
+        history_restart(&session->trail, recovery.told);
         groups_set_imported(session->groups, base.imported);
         recovery.next = session_keep_from(session, -1, ANY_STEP);
         ok = recover_steps(journal, &recovery, err);

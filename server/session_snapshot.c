@@ -44,9 +44,11 @@ static struct buf *chunk_of(struct record *record, size_t i)
     return save_chunk(record->arg, i);
 }
 
-/* Write a state under a number and wait. */
+/* Write a state under a number and wait; and the history of steps that are in no row yet, if it is
+ * that of a session that had some. */
 static bool keep(struct journal *journal, int64_t number, const struct session_state *state,
-                 enum durability durability, int64_t used_at, dsc_err *err)
+                 const struct history_trail *trail, enum durability durability, int64_t used_at,
+                 dsc_err *err)
 {
     const struct record record = {.kind = RECORD_STATE,
                                   .durability = durability,
@@ -57,6 +59,9 @@ static bool keep(struct journal *journal, int64_t number, const struct session_s
                                   .chunk_of = chunk_of,
                                   .arg = state->groups,
                                   .imported = state->imported,
+                                  .block = trail ? trail->entry : NULL,
+                                  .block_bytes = trail ? trail->count * sizeof *trail->entry : 0,
+                                  .block_first = trail ? trail->first : 0,
                                   .used_at = used_at};
 
     return session_commit(journal, &record, err);
@@ -74,6 +79,9 @@ static void take_over(struct session *session, const struct session_state *state
     groups_set_steps(state->groups, state->step);
     for (size_t j = 0; j < GROUPS_CHUNKS_MAX; j++)
         session->chunk_step[j] = state->step;
+    if (session->durability == DURABILITY_MEMORY && session->trail.count > 0)
+        (void)!session_history_flush(session);
+    session_history_cut(session, state->step);
     session_started(session, state->step, used_at);
 }
 
@@ -86,11 +94,12 @@ static bool replace(struct sessions *sessions, struct session *session, session_
     dsc_arena arena;
 
     dsc_arena_init(&arena, LIMIT_ARENA_BYTES);
-    const bool ok =
-        store_session_find(sessions->means.store, session->id, &row, &arena, err) &&
-        session_groups_new(sessions, &row, &state.groups, err) && fill(arg, &state, err) &&
-        (session->durability == DURABILITY_MEMORY ||
-         keep(sessions->means.journal, session->seq, &state, session->durability, used_at, err));
+    const bool ok = store_session_find(sessions->means.store, session->id, &row, &arena, err) &&
+                    session_groups_new(sessions, &row, &state.groups, err) &&
+                    fill(arg, &state, err) &&
+                    (session->durability == DURABILITY_MEMORY ||
+                     keep(sessions->means.journal, session->seq, &state, &session->trail,
+                          session->durability, used_at, err));
     dsc_arena_release(&arena);
     if (ok)
         take_over(session, &state, used_at);
@@ -137,7 +146,7 @@ static bool write_checkpoint(void *arg, const struct session_state *state, dsc_e
     row->session = checkpoint->session->seq;
     row->step = (int64_t)state->step;
     return store_checkpoint_reserve(means->store, &row->number, err) &&
-           keep(means->journal, -row->number, state, DURABILITY_STRICT, 0, err) &&
+           keep(means->journal, -row->number, state, NULL, DURABILITY_STRICT, 0, err) &&
            store_checkpoint_insert(means->store, row, err);
 }
 
@@ -304,7 +313,7 @@ static bool fork_keep(struct sessions *sessions, struct session *session, struct
     const struct session_state state = {session->groups, session->steps, session->imported};
 
     return (session->durability == DURABILITY_MEMORY ||
-            keep(means->journal, row->seq, &state, DURABILITY_STRICT,
+            keep(means->journal, row->seq, &state, NULL, DURABILITY_STRICT,
                  session_use(sessions, session), err)) &&
            store_session_insert(means->store, row, err);
 }

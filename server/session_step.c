@@ -67,6 +67,21 @@ static void step_refuse(struct session_step *step, const dsc_err *err)
     step_end(step, err);
 }
 
+/* The step is over: its entry is whole, and those before it are in a row if one was due. */
+static void step_tell(struct session_step *step)
+{
+    struct session *const session = step->session;
+    struct history_entry entry = {.loss = step->loss, .gradient_norm = sqrt(step->squares)};
+
+    entry.update_norm = sqrt(norm_squares(floats(step->update), session->n));
+    if (history_due(&session->trail, session->steps)) {
+        if (session->durability == DURABILITY_MEMORY)
+            (void)!session_history_flush(session); /* without memory there is a gap */
+        history_restart(&session->trail, session->steps);
+    }
+    history_add(&session->trail, &entry);
+}
+
 /* The session has taken the step: it keeps the gradient and the update for a repeated request. */
 static void step_keep(struct session_step *step)
 {
@@ -78,6 +93,7 @@ static void step_keep(struct session_step *step)
     session->update = buf_hold(step->update);
     if (step->record.chunk >= 0)
         session->chunk_step[step->record.chunk] = session->steps;
+    step_tell(step);
     groups_advance(session->groups);
     pthread_mutex_lock(&session->lock);
     session->steps++;
@@ -136,6 +152,27 @@ static bool record_chunk(struct session_step *step, dsc_err *err)
     return true;
 }
 
+/* What rides along of the history: a row of it when one is due, and the entries of this step and
+ * the one before, or, where no older gradient is kept that has them, of all that are in no row. */
+static void record_trail(struct session_step *step)
+{
+    const struct session *const session = step->session;
+    struct record *const record = &step->record;
+    const bool due = history_due(&session->trail, session->steps);
+    const size_t all = due ? 0 : session->trail.count;
+    const size_t kept = groups_chunks(session->groups) > 0 && all > 1 ? 1 : all;
+
+    if (due) {
+        record->block = session->trail.entry;
+        record->block_bytes = session->trail.count * sizeof *session->trail.entry;
+        record->block_first = session->trail.first;
+    }
+    memcpy(step->trail, session->trail.entry + all - kept, kept * sizeof *step->trail);
+    step->trail[kept] = (struct history_entry) {step->loss, sqrt(step->squares), (double)NAN};
+    record->trail = step->trail;
+    record->trail_bytes = (kept + 1) * sizeof *step->trail;
+}
+
 static bool record_prepare(struct session_step *step, dsc_err *err)
 {
     struct session *const session = step->session;
@@ -154,6 +191,7 @@ static bool record_prepare(struct session_step *step, dsc_err *err)
         .done = record_done,
     };
     record->keep_from = session_keep_from(session, record->chunk, session->steps);
+    record_trail(step);
     return record->chunk < 0 || record_chunk(step, err);
 }
 

@@ -24,6 +24,7 @@ void session_free(struct session *session)
     groups_free(session->groups);
     buf_drop(session->gradient);
     buf_drop(session->update);
+    buf_drop(session->past);
     pthread_cond_destroy(&session->turn);
     pthread_mutex_destroy(&session->lock);
     free(session);

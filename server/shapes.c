@@ -339,6 +339,27 @@ static const struct field fork_rows[] = {
 };
 SHAPE(fork, "What a fork begins with.", fork_body);
 
+static const struct field history_point_rows[] = {
+    {"step", FIELD_INT, AT(history_point_body, step), .doc = "The step."},
+    {"loss", FIELD_REAL, AT(history_point_body, loss), FIELD_NULLABLE,
+     .doc = "What the client sent with it, or null."},
+    {"gradient_norm", FIELD_REAL, AT(history_point_body, gradient_norm),
+     .doc = "Euclidean, of the gradient as it came."},
+    {"update_norm", FIELD_REAL, AT(history_point_body, update_norm), FIELD_NULLABLE,
+     .doc = "Euclidean, of the update."},
+    {0},
+};
+static SHAPE(history_point, "A step as it was.", history_point_body);
+
+static const struct field history_rows[] = {
+    {"items", FIELD_LIST, AT(history_body, items), .shape = &history_point_shape,
+     .doc = "Steps in order. When there are more than max_points, those that are the smallest or "
+            "largest of their stretch in one of the three numbers, the first, and the last."},
+    {"total", FIELD_INT, AT(history_body, total), .doc = "Steps that are known."},
+    {0},
+};
+SHAPE(history, "What became of a session.", history_body);
+
 static const struct field update_in_rows[] = {
     {"gradient", FIELD_VECTOR, 0, FIELD_REQUIRED, .doc = "One number a coordinate."},
     {"step", FIELD_INT, AT(update_in, step), FIELD_OPTIONAL, 0, STEP_MAX,

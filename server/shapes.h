@@ -148,6 +148,18 @@ struct fork_body {
     const char *checkpoint; /* NULL: the state as it is */
 };
 
+struct history_point_body {
+    struct field_seen seen;
+    int64_t step;
+    double loss, gradient_norm, update_norm;
+};
+
+struct history_body {
+    struct field_seen seen;
+    struct field_list items;
+    int64_t total;
+};
+
 struct update_in {
     struct field_seen seen;
     int64_t step;

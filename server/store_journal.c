@@ -31,17 +31,23 @@ enum {
     PUT_CHUNK,
     PUT_USE,
     PUT_BASE,
+    PUT_HISTORY,
+    AGE_HISTORY,
+    TRIM_HISTORY,
+    CUT_HISTORY,
     CUT_GRADIENTS,
     ERASE_GRADIENTS,
     ERASE_CHUNKS,
     ERASE_USE,
     ERASE_BASE,
+    ERASE_HISTORY,
     WRITES
 };
 
 static const char *const write_sql[WRITES] = {
-    [PUT_GRADIENT] =
-        "INSERT OR REPLACE INTO gradient (session, step, part, bytes) VALUES (?1, ?2, ?3, ?4)",
+    [PUT_GRADIENT] = "INSERT OR REPLACE INTO gradient (session, step, part, bytes, trail) VALUES "
+                     "(?1, ?2, ?3, ?4,"
+                     " ifnull(?6, x''))",
     [PUT_CHUNK] = "INSERT OR REPLACE INTO chunk (session, idx, part, step, bytes) VALUES (?1, ?5, "
                   "?3, ?2, ?4)",
     [PUT_USE] = "INSERT OR REPLACE INTO last_use (session, at) VALUES (?1, ?2)",
@@ -49,6 +55,13 @@ static const char *const write_sql[WRITES] = {
     [ERASE_GRADIENTS] = "DELETE FROM gradient WHERE session = ?1",
     [ERASE_CHUNKS] = "DELETE FROM chunk WHERE session = ?1",
     [PUT_BASE] = "INSERT INTO base (session, step, imported) VALUES (?1, ?2, ?3)",
+    [PUT_HISTORY] = "INSERT OR REPLACE INTO history (session, first, bytes) VALUES (?1, ?2, ?4)",
+    [AGE_HISTORY] = "DELETE FROM history WHERE session = ?1 AND first < ?2",
+    [TRIM_HISTORY] =
+        "UPDATE history SET bytes = substr(bytes, 1, (?2 - first) * 24) WHERE session ="
+        " ?1 AND first < ?2 AND first + length(bytes) / 24 > ?2",
+    [CUT_HISTORY] = "DELETE FROM history WHERE session = ?1 AND first >= ?2",
+    [ERASE_HISTORY] = "DELETE FROM history WHERE session = ?1",
     [ERASE_BASE] = "DELETE FROM base WHERE session = ?1",
     [ERASE_USE] = "DELETE FROM last_use WHERE session = ?1",
 };
@@ -93,6 +106,19 @@ static bool write_row(struct journal *journal, int which, const int64_t key[3], 
     return rc == SQLITE_DONE || store_sql_fail(journal->writer, err);
 }
 
+/* Of a gradient's first row. */
+static bool bind_trail(struct journal *journal, const struct record *record, bool first,
+                       dsc_err *err)
+{
+    sqlite3_stmt *const stmt = journal->write[PUT_GRADIENT];
+    const int rc =
+        first && record->trail
+            ? sqlite3_bind_blob(stmt, 6, record->trail, (int)record->trail_bytes, SQLITE_STATIC)
+            : sqlite3_bind_null(stmt, 6);
+
+    return rc == SQLITE_OK || store_sql_fail(journal->writer, err);
+}
+
 /* Write `len` bytes as rows of at most LIMIT_ROW_BYTES. */
 static bool write_parts(struct journal *journal, int which, const struct record *record,
                         int64_t chunk, const unsigned char *bytes, size_t len, dsc_err *err)
@@ -102,6 +128,8 @@ static bool write_parts(struct journal *journal, int which, const struct record 
         int64_t key[3] = {record->session, (int64_t)record->step, (int64_t)part};
         if (which == PUT_CHUNK)
             sqlite3_bind_int64(journal->write[which], 5, chunk);
+        else if (!bind_trail(journal, record, part == 0, err))
+            return false;
         if (!write_row(journal, which, key, bytes + at, piece, err))
             return false;
     }
@@ -115,6 +143,29 @@ static bool write_use(struct journal *journal, const struct record *record, dsc_
     return record->used_at == 0 || write_row(journal, PUT_USE, key, NULL, 0, err);
 }
 
+/* A block for the history, if there is one, and the end of what is too old. */
+static bool write_block(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    const uint64_t step = record->step;
+    int64_t key[3] = {record->session, (int64_t)record->block_first, 0};
+    int64_t age[3] = {record->session, 0, 0};
+
+    if (record->block_bytes == 0)
+        return true;
+    age[1] = step > LIMIT_HISTORY_STEPS ? (int64_t)(step - LIMIT_HISTORY_STEPS) : 0;
+    return write_row(journal, PUT_HISTORY, key, record->block, record->block_bytes, err) &&
+           write_row(journal, AGE_HISTORY, age, NULL, 0, err);
+}
+
+/* There is no history from a step on. */
+static bool cut_history(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    int64_t key[3] = {record->session, (int64_t)record->step, 0};
+
+    return write_row(journal, CUT_HISTORY, key, NULL, 0, err) &&
+           write_row(journal, TRIM_HISTORY, key, NULL, 0, err);
+}
+
 static bool write_step(struct journal *journal, const struct record *record, dsc_err *err)
 {
     int64_t cut[3] = {record->session, (int64_t)record->keep_from, 0};
@@ -123,10 +174,12 @@ static bool write_step(struct journal *journal, const struct record *record, dsc
                        err) &&
            (record->chunk < 0 || write_parts(journal, PUT_CHUNK, record, record->chunk,
                                              record->state, record->state_bytes, err)) &&
-           write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err) && write_use(journal, record, err);
+           write_row(journal, CUT_GRADIENTS, cut, NULL, 0, err) &&
+           write_block(journal, record, err) && write_use(journal, record, err);
 }
 
-static bool write_erase(struct journal *journal, const struct record *record, dsc_err *err)
+/* All but the history. */
+static bool erase_state(struct journal *journal, const struct record *record, dsc_err *err)
 {
     int64_t key[3] = {record->session, 0, 0};
 
@@ -134,6 +187,14 @@ static bool write_erase(struct journal *journal, const struct record *record, ds
            write_row(journal, ERASE_CHUNKS, key, NULL, 0, err) &&
            write_row(journal, ERASE_BASE, key, NULL, 0, err) &&
            write_row(journal, ERASE_USE, key, NULL, 0, err) && write_use(journal, record, err);
+}
+
+static bool write_erase(struct journal *journal, const struct record *record, dsc_err *err)
+{
+    int64_t key[3] = {record->session, 0, 0};
+
+    return erase_state(journal, record, err) &&
+           write_row(journal, ERASE_HISTORY, key, NULL, 0, err);
 }
 
 static bool write_chunk(struct journal *journal, struct record *record, size_t i, dsc_err *err)
@@ -151,7 +212,8 @@ static bool write_chunk(struct journal *journal, struct record *record, size_t i
 static bool write_state(struct journal *journal, struct record *record, dsc_err *err)
 {
     int64_t base[3] = {record->session, (int64_t)record->step, record->imported};
-    bool ok = write_erase(journal, record, err) && write_row(journal, PUT_BASE, base, NULL, 0, err);
+    bool ok = erase_state(journal, record, err) && write_block(journal, record, err) &&
+              cut_history(journal, record, err) && write_row(journal, PUT_BASE, base, NULL, 0, err);
 
     for (size_t i = 0; ok && i < record->chunks; i++)
         ok = write_chunk(journal, record, i, err);
@@ -332,6 +394,8 @@ static bool walk_rows(sqlite3 *reader, sqlite3_stmt *stmt, journal_walk *row, vo
             .part = (size_t)sqlite3_column_int64(stmt, 2),
             .bytes = sqlite3_column_blob(stmt, 3),
             .len = (size_t)sqlite3_column_bytes(stmt, 3),
+            .trail = sqlite3_column_blob(stmt, 4),
+            .trail_len = (size_t)sqlite3_column_bytes(stmt, 4),
         };
         if (!row(arg, &got, err))
             return false;
@@ -369,10 +433,38 @@ bool journal_chunks(struct journal *journal, int64_t session, journal_walk *row,
 bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, journal_walk *row,
                       void *arg, dsc_err *err)
 {
+    return walk(
+        journal,
+        "SELECT step, step, part, bytes, trail FROM gradient WHERE session = ?1 AND step = (SELECT"
+        " min(step) FROM gradient WHERE session = ?1 AND step >= ?2) ORDER BY part",
+        session, from, row, arg, err);
+}
+
+static bool take_extent(void *arg, const struct journal_row *row, dsc_err *err)
+{
+    (void)err;
+    *(struct journal_extent *)arg = (struct journal_extent) {row->key, row->step, row->part};
+    return true;
+}
+
+bool journal_history_extent(struct journal *journal, int64_t session, struct journal_extent *extent,
+                            dsc_err *err)
+{
+    *extent = (struct journal_extent) {.count = 0};
     return walk(journal,
-                "SELECT step, step, part, bytes FROM gradient WHERE session = ?1 AND step = (SELECT"
-                " min(step) FROM gradient WHERE session = ?1 AND step >= ?2) ORDER BY part",
-                session, from, row, arg, err);
+                "SELECT ifnull(min(first), 0), ifnull(max(first + length(bytes) / 24), 0),"
+                " ifnull(sum(length(bytes) / 24), 0), NULL FROM history WHERE session = ?1 AND"
+                " first >= ?2",
+                session, 0, take_extent, extent, err);
+}
+
+bool journal_history(struct journal *journal, int64_t session, journal_walk *row, void *arg,
+                     dsc_err *err)
+{
+    return walk(journal,
+                "SELECT first, first, 0, bytes FROM history WHERE session = ?1 AND first >= ?2"
+                " ORDER BY first",
+                session, 0, row, arg, err);
 }
 
 static bool take_used(void *arg, const struct journal_row *row, dsc_err *err)

@@ -16,7 +16,8 @@ struct journal;
 enum record_kind {
     RECORD_STEP,  /* a gradient, perhaps a chunk, and the end of older gradients */
     RECORD_ERASE, /* everything of the session: a reset or a deletion            */
-    RECORD_STATE, /* the same, and then all chunks as they are before `step`     */
+    RECORD_STATE, /* the same, and then all chunks as they are before `step`, from which on there is
+                     no history */
 };
 
 /* Owned by the caller until done is called, on the committer's thread; done must not block. */
@@ -35,8 +36,13 @@ struct record {
     /* Chunk i, a count for the committer, which asks for one after the other; NULL when there is no
      * memory for it. */
     struct buf *(*chunk_of)(struct record *record, size_t i);
-    void *arg;       /* the caller's own */
-    bool imported;   /* RECORD_STATE: the state came from a file */
+    void *arg;         /* the caller's own */
+    bool imported;     /* RECORD_STATE: the state came from a file */
+    const void *trail; /* RECORD_STEP: history entries that ride with the gradient, borrowed */
+    size_t trail_bytes;
+    const void *block; /* entries of the steps from block_first on, for the history, borrowed */
+    size_t block_bytes;
+    uint64_t block_first;
     int64_t used_at; /* when this is, ms since 1970; 0: nobody will ask (journal_used) */
     void (*done)(struct record *record, const dsc_err *err); /* err is NULL on success */
     struct record *next;
@@ -69,6 +75,8 @@ struct journal_row {
     size_t part;
     const void *bytes;
     size_t len;
+    const void *trail; /* of a gradient's first row; else NULL */
+    size_t trail_len;
 };
 typedef bool journal_walk(void *arg, const struct journal_row *row, dsc_err *err);
 
@@ -76,6 +84,15 @@ bool journal_chunks(struct journal *journal, int64_t session, journal_walk *row,
                     dsc_err *err) DSC_MUST_CHECK;
 bool journal_gradient(struct journal *journal, int64_t session, uint64_t from, journal_walk *row,
                       void *arg, dsc_err *err) DSC_MUST_CHECK;
+
+/* Its history: a row for each block, by first step. */
+struct journal_extent {
+    uint64_t first, end, count; /* steps [first, end), of which `count` have an entry */
+};
+bool journal_history_extent(struct journal *journal, int64_t session, struct journal_extent *extent,
+                            dsc_err *err) DSC_MUST_CHECK;
+bool journal_history(struct journal *journal, int64_t session, journal_walk *row, void *arg,
+                     dsc_err *err) DSC_MUST_CHECK;
 
 /* When the session was last used, as its records say; 0 when none did. */
 bool journal_used(struct journal *journal, int64_t session, int64_t *at,
