@@ -467,8 +467,11 @@ static bool reply_anew(struct call *call, const char *location, dsc_err *err)
     if (!out)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the reply");
     call->reply.status = call->route->status;
+    if (!made->serve(call, NULL, out, err))
+        return false;
+    call->reply.headers = 0; /* an ETag is that of a GET */
     reply_header(&call->reply, "Location", "%s", location);
-    return made->serve(call, NULL, out, err) && call_json(call, made->out, out, err);
+    return call_json(call, made->out, out, err);
 }
 
 static bool call_claimed(struct call *call, struct idempotency_claim *claim, dsc_err *err)

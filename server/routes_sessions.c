@@ -58,7 +58,7 @@ const struct route session_routes[] = {
      .in = &session_new_shape, .out = &session_shape, .status = 201,
      .may_fail = CAN(FAULT_NOT_FOUND) | CAN(FAULT_NO_VERSION), .serve = session_post},
     {"GET", "/v1/sessions", SCOPE_SESSIONS_READ, "List sessions", .query = session_query,
-     .out = &session_page_shape, .status = 200, .may_fail = CAN(FAULT_NO_VERSION),
+     .out = &session_page_shape, .status = 200, .may_fail = CAN(FAULT_NOT_FOUND),
      .serve = session_list},
     {"GET", "/v1/sessions/{id}", SCOPE_SESSIONS_READ, "One session", .out = &session_shape,
      .status = 200, .reply_headers = step_etag, .serve = session_get},

@@ -188,13 +188,16 @@ static bool check_texts(const struct groups *groups, const struct safetensors_te
                     text[STEP].value);
 }
 
-static bool fill(struct groups *groups, const void *bytes, size_t len, dsc_err *err)
+static bool fill(struct groups *groups, uint64_t *step, const char *sha256, const void *bytes,
+                 size_t len, struct safetensors_text *text, dsc_err *err)
 {
     struct tensors tensors;
 
     if (!tensors_open(&tensors, groups, err))
         return false;
-    const bool ok = safetensors_read(bytes, len, tensors.tensor, tensors.count, err);
+    const bool ok = safetensors_describe(bytes, len, text, TEXTS, err) &&
+                    check_texts(groups, text, sha256, step, err) &&
+                    safetensors_read(bytes, len, tensors.tensor, tensors.count, err);
     if (ok)
         move(&tensors, groups, FROM_FILE);
     tensors_release(&tensors);
@@ -205,8 +208,7 @@ bool state_file_read(struct groups *groups, uint64_t *step, const char *sha256, 
                      size_t len, dsc_err *err)
 {
     struct safetensors_text *const text = texts_new(err);
-    const bool ok = text && safetensors_describe(bytes, len, text, TEXTS, err) &&
-                    check_texts(groups, text, sha256, step, err) && fill(groups, bytes, len, err);
+    const bool ok = text && fill(groups, step, sha256, bytes, len, text, err);
 
     free(text);
     return ok;

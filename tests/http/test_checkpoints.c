@@ -6,6 +6,7 @@
 #include "tests/support/disk.h"
 
 #include <cmocka.h>
+#include <time.h>
 
 #define SESSIONS   "/v1/sessions"
 #define OPTIMIZERS "/v1/optimizers"
@@ -496,7 +497,77 @@ static void test_state_refused(void **state)
     free(bad);
 }
 
+/* Sixteen groups of three tensors each are more than a file has. */
+static void test_state_of_too_many_tensors(void **state)
+{
+    char body[2048];
+    struct subject subject = {.n = 16};
+    char path[256];
+
+    (void)state;
+    done("POST", OPTIMIZERS, "{\"name\":\"many\",\"family\":\"amsgrad\"}", 201);
+    size_t len = (size_t)snprintf(body, sizeof body, "{\"optimizer\":\"many:1\",\"layout\":[");
+    for (int v = 1; v <= 16; v++) {
+        if (v > 1)
+            done("POST", OPTIMIZERS "/many/versions", "{\"config\":{}}", 201);
+        len += (size_t)snprintf(body + len, sizeof body - len,
+                                "%s{\"name\":\"t\",\"shape\":[1],\"optimizer\":\"many:%d\"}",
+                                v > 1 ? "," : "", v);
+    }
+    (void)snprintf(body + len, sizeof body - len, "]}");
+    json_t *const made = ask("POST", SESSIONS, body, 201);
+    (void)snprintf(subject.path, sizeof subject.path, SESSIONS "/%s", text(made, "id"));
+    json_decref(made);
+    steps(&subject, 0, 2);
+    path_of(&subject, "/state", path);
+    refuse("GET", path, NULL, 409, "invalid_state");
+    const struct asked asked = {
+        .method = "PUT", .path = path, .type = "application/x-safetensors", .body = "x", .len = 1};
+    client_refused(&client, &asked, 409, "invalid_state");
+    keep(&subject, "a", 2); /* what is no file can be kept all the same */
+    steps(&subject, 2, 4);
+    restore(&subject, "a", 2);
+}
+
 /* --- names, bounds, ends --- */
+
+/* An expired session gives and takes nothing any more. */
+static void test_expired(void **state)
+{
+    static const struct {
+        const char *method, *rest, *body;
+    } row[] = {
+        {"POST", "/checkpoints", "{\"name\":\"b\"}"},
+        {"DELETE", "/checkpoints/a", NULL},
+        {"POST", "/restore", "{\"checkpoint\":\"a\"}"},
+        {"POST", "/fork", "{}"},
+        {"GET", "/history", NULL},
+        {"GET", "/state", NULL},
+    };
+    struct subject subject = {.n = 1};
+    char path[256];
+
+    (void)state;
+    json_t *const made =
+        ask("POST", SESSIONS, "{\"optimizer\":\"adam\",\"coordinates\":1,\"ttl_seconds\":1}", 201);
+    (void)snprintf(subject.path, sizeof subject.path, SESSIONS "/%s", text(made, "id"));
+    json_decref(made);
+    keep(&subject, "a", 0);
+    for (bool expired = false; !expired;) {
+        json_t *const now = ask("GET", subject.path, NULL, 200);
+        expired = strcmp(text(now, "state"), "expired") == 0;
+        json_decref(now);
+        (void)nanosleep(&(struct timespec) {.tv_nsec = 10000000}, NULL);
+    }
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        path_of(&subject, row[i].rest, path);
+        refuse(row[i].method, path, row[i].body, 410, "session_expired");
+    }
+    path_of(&subject, "/state", path);
+    const struct asked asked = {
+        .method = "PUT", .path = path, .type = "application/x-safetensors", .body = "x", .len = 1};
+    client_refused(&client, &asked, 410, "session_expired");
+}
 
 static void test_names(void **state)
 {
@@ -626,6 +697,8 @@ int main(void)
         cmocka_unit_test(test_state_travels),
         cmocka_unit_test(test_state_names),
         cmocka_unit_test(test_state_refused),
+        cmocka_unit_test(test_state_of_too_many_tensors),
+        cmocka_unit_test(test_expired),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_nothing_stays),

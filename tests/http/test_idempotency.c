@@ -188,6 +188,37 @@ static void test_another_body(void **state)
     assert_int_equal(count(SESSIONS "?page_size=1000"), before);
 }
 
+/* On every route that creates, each after the other as in test_once. */
+static void test_another_body_everywhere(void **state)
+{
+    static struct kept kept;
+
+    (void)state;
+    send_key(&client, SESSIONS, "{\"optimizer\":\"sgd\",\"coordinates\":4}", "every", &kept);
+    for (int i = 0; i < CREATING; i++) {
+        const size_t before = count(creating[i].list);
+        refuse_key(creating[i].path, creating[i].body, "every", 422, "idempotency_mismatch");
+        assert_int_equal(count(creating[i].list), before);
+    }
+}
+
+/* A million keys of one day, by the span of their numbers. */
+static void test_bounded(void **state)
+{
+    (void)state;
+    client_close(&client);
+    assert_true(served_kill(&server));
+    assert_true(disk_change(server.dir, "INSERT INTO claim (id, key, request, created_at) SELECT"
+                                        " min(id) + 999999, 'k', 'r', max(created_at) FROM claim"));
+    assert_true(served_start(&server));
+    for (int i = 0; i < CREATING; i++)
+        refuse_key(creating[i].path, creating[i].body, "one-more", 429, "quota_exceeded");
+    client_close(&client);
+    assert_true(served_kill(&server));
+    assert_true(disk_change(server.dir, "DELETE FROM claim WHERE key = 'k'"));
+    assert_true(served_start(&server));
+}
+
 /* A failed request leaves its key free. */
 static void test_failures_are_not_kept(void **state)
 {
@@ -364,6 +395,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_another_body),
+        cmocka_unit_test(test_another_body_everywhere),
+        cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_failures_are_not_kept),
         cmocka_unit_test(test_bad_keys),
         cmocka_unit_test(test_at_the_same_time),
