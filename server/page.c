@@ -33,7 +33,7 @@ void page_token_write(char token[PAGE_TOKEN_BYTES], const char *list, const char
 
 bool page_token_read(char key[PAGE_KEY_BYTES], const char *list, const char *token, dsc_err *err)
 {
-    unsigned char bytes[MARK_BYTES + PAGE_KEY_BYTES], mark[MARK_BYTES];
+    unsigned char bytes[MARK_BYTES + PAGE_KEY_BYTES], mark[MARK_BYTES] = {0};
     size_t len = 0;
 
     const bool whole = sodium_base642bin(bytes, sizeof bytes - 1, token, strlen(token), NULL, &len,
