@@ -26,6 +26,9 @@ static bool show_key(struct call *call, const struct key_row *row, struct key_bo
     out->rotated_at = show_time(call, row->rotated_at);
     out->expires_at = show_time(call, row->expires_at);
     out->last_used_at = show_time(call, cached > row->last_used_at ? cached : row->last_used_at);
+    out->requests_per_minute = row->requests_per_minute;
+    if (row->requests_per_minute == 0)
+        out->seen.null |= field_bit(&key_shape, "requests_per_minute");
     return scope_parse(&out->scopes, row->scopes, "", err);
 }
 
@@ -61,11 +64,16 @@ static bool create(struct call *call, const struct key_new *in, int64_t expires_
                    struct key_text *made, dsc_err *err)
 {
     struct store *const store = call->app->store;
-    char location[64];
+    char location[64], words[SCOPE_TEXT_BYTES];
+    struct key_row row = {.name = in->name,
+                          .scopes = words,
+                          .expires_at = expires_at,
+                          .requests_per_minute = in->requests_per_minute};
 
     if (!store_begin(store, err))
         return false;
-    const bool ok = key_create(store, in->name, in->scopes, expires_at, made, err);
+    scope_format(in->scopes, words);
+    const bool ok = key_create_row(store, &row, made, err);
     (void)snprintf(location, sizeof location, "/v1/keys/%s", ok ? made->id : "");
     return store_end(store, ok && store_claim_fulfil(store, call->claim, location, err), err);
 }
@@ -131,6 +139,8 @@ static bool merge(struct call *call, const struct key_new *in, struct key_row *r
         scope_format(in->scopes, words);
         row->scopes = words;
     }
+    if (is_given(in, "requests_per_minute"))
+        row->requests_per_minute = in->requests_per_minute;
     return !is_given(in, "expires_at") || read_expiry(in->expires_at, &row->expires_at, err);
 }
 

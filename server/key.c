@@ -49,25 +49,25 @@ void key_make(struct key_text *out, const char *id)
     sodium_memzero(secret, sizeof secret);
 }
 
+bool key_create_row(struct store *store, struct key_row *row, struct key_text *out, dsc_err *err)
+{
+    if (sodium_init() < 0)
+        return dsc_fail(err, FAULT_INTERNAL, "", "libsodium does not start");
+    key_make(out, NULL);
+    row->id = out->id;
+    row->hash = out->hash;
+    row->created_at = row->rotated_at = clock_ms();
+    return store_key_insert(store, row, err);
+}
+
 bool key_create(struct store *store, const char *name, scope_set scopes, int64_t expires_at,
                 struct key_text *out, dsc_err *err)
 {
     char words[SCOPE_TEXT_BYTES];
-    const int64_t now = clock_ms();
+    struct key_row row = {.name = name, .scopes = words, .expires_at = expires_at};
 
-    if (sodium_init() < 0)
-        return dsc_fail(err, FAULT_INTERNAL, "", "libsodium does not start");
-    key_make(out, NULL);
     scope_format(scopes, words);
-    return store_key_insert(store,
-                            &(struct key_row) {.id = out->id,
-                                               .name = name,
-                                               .scopes = words,
-                                               .hash = out->hash,
-                                               .created_at = now,
-                                               .rotated_at = now,
-                                               .expires_at = expires_at},
-                            err);
+    return key_create_row(store, &row, out, err);
 }
 
 /* The id in a key's text; false when it has not the form of one of ours. */
@@ -94,10 +94,12 @@ struct slot {
     unsigned char hash[HASH_BYTES];
     scope_set scopes;
     int64_t expires_at, last_used, touched; /* milliseconds; touched: what the database has */
+    int64_t requests_per_minute;            /* 0: no bound */
 };
 
 struct keyring {
-    pthread_mutex_t lock; /* of the slots and of `reader`; never held while waiting for a disk */
+    pthread_mutex_t lock; /* of the slots, quotas and `reader`; not held while waiting for a disk */
+    struct quotas *quotas;
     struct slot slot[SLOTS];
     struct store *reader;
     struct store *store;
@@ -130,6 +132,7 @@ static bool load(struct keyring *keyring, const char *id, struct slot *slot, dsc
     if (ok) {
         strcpy(slot->id, id); /* of that length */
         slot->expires_at = row.expires_at;
+        slot->requests_per_minute = row.requests_per_minute;
         slot->last_used = slot->touched = row.last_used_at;
     }
     dsc_arena_release(&arena);
@@ -196,8 +199,21 @@ static bool allowed(const struct slot *slot, enum scope scope, dsc_err *err)
                     scope_word(scope));
 }
 
+/* Counted before the scope is looked at: a request that is refused for it was sent all the same. */
+static bool within_quota(struct keyring *keyring, const struct slot *slot, int64_t now,
+                         struct quota *quota, dsc_err *err)
+{
+    if (slot->requests_per_minute == 0 ||
+        quota_take(keyring->quotas, slot->id, slot->requests_per_minute, now, quota))
+        return true;
+    return dsc_fail(err, FAULT_QUOTA_EXCEEDED, "",
+                    "the key may send %lld requests a minute; try again in %lld s",
+                    (long long)quota->limit, (long long)quota->retry_s);
+}
+
 static bool admit_stored(struct keyring *keyring, const char *id,
-                         const unsigned char hash[HASH_BYTES], enum scope scope, dsc_err *err)
+                         const unsigned char hash[HASH_BYTES], enum scope scope,
+                         struct quota *quota, dsc_err *err)
 {
     struct slot *slot = slot_of(keyring, id);
     const int64_t now = clock_ms();
@@ -214,16 +230,17 @@ static bool admit_stored(struct keyring *keyring, const char *id,
     if (slot->expires_at && now >= slot->expires_at)
         return dsc_fail(err, FAULT_UNAUTHENTICATED, "Authorization", "the key has expired");
     note_use(keyring, slot, now);
-    return allowed(slot, scope, err);
+    return within_quota(keyring, slot, now, quota, err) && allowed(slot, scope, err);
 }
 
 bool keyring_admit(struct keyring *keyring, const char *authorization, enum scope scope,
-                   dsc_err *err)
+                   struct quota *quota, dsc_err *err)
 {
     const char *text = bearer(authorization);
     unsigned char hash[HASH_BYTES];
     char id[KEY_ID_BYTES];
 
+    *quota = (struct quota) {.limit = 0};
     if (scope == SCOPE_NONE)
         return true;
     if (scope <= SCOPE_UNDECLARED || scope >= SCOPE_END) /* a row that forgot: nobody may */
@@ -242,7 +259,7 @@ bool keyring_admit(struct keyring *keyring, const char *authorization, enum scop
     if (!read_id(id, text))
         return refuse(err);
     pthread_mutex_lock(&keyring->lock);
-    bool ok = admit_stored(keyring, id, hash, scope, err);
+    bool ok = admit_stored(keyring, id, hash, scope, quota, err);
     pthread_mutex_unlock(&keyring->lock);
     return ok;
 }
@@ -277,8 +294,9 @@ bool keyring_open(struct keyring **out, const struct keyring_options *options, d
     keyring->control = options->control;
     keyring->required = options->required;
     pthread_mutex_init(&keyring->lock, NULL);
-    if (sodium_init() < 0)
-        dsc_fail(err, FAULT_INTERNAL, "", "libsodium does not start");
+    keyring->quotas = quotas_new();
+    if (!keyring->quotas || sodium_init() < 0)
+        dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the keys");
     else if (configure(keyring, options->configured, err) &&
              store_open(&keyring->reader, options->dir, err)) {
         *out = keyring;
@@ -293,6 +311,7 @@ void keyring_close(struct keyring *keyring)
     if (!keyring)
         return;
     store_close(keyring->reader);
+    quotas_free(keyring->quotas);
     pthread_mutex_destroy(&keyring->lock);
     sodium_memzero(keyring, sizeof *keyring);
     free(keyring);

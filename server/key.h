@@ -13,6 +13,7 @@
 #define KEY_H
 
 #include "pool.h"
+#include "quota.h"
 #include "scope.h"
 #include "store.h"
 
@@ -49,10 +50,15 @@ bool keyring_open(struct keyring **out, const struct keyring_options *options,
                   dsc_err *err) DSC_MUST_CHECK;
 void keyring_close(struct keyring *keyring); /* after the pool; NULL is fine */
 
+/* The same for a row with everything but id, hash and times, which are filled. */
+bool key_create_row(struct store *store, struct key_row *row, struct key_text *out,
+                    dsc_err *err) DSC_MUST_CHECK;
+
 /* May who sends this Authorization header (NULL: none) do this? A key that is sent is checked even
- * where none is required. FAULT_UNAUTHENTICATED, FAULT_FORBIDDEN. Network thread. */
+ * where none is required. FAULT_UNAUTHENTICATED, FAULT_FORBIDDEN, FAULT_QUOTA_EXCEEDED when it has
+ * sent too many requests; *quota says how many it may still send. Network thread. */
 bool keyring_admit(struct keyring *keyring, const char *authorization, enum scope scope,
-                   dsc_err *err) DSC_MUST_CHECK;
+                   struct quota *quota, dsc_err *err) DSC_MUST_CHECK;
 
 /* The key has changed or is gone: the next request reads it again. After the change is durable; any
  * thread. */

@@ -178,6 +178,9 @@
 /* A request or trace id that a client may choose. */
 #define LIMIT_REQUEST_ID_BYTES 128
 
+/* A bound beyond what the server can do is none. */
+#define LIMIT_REQUESTS_PER_MINUTE 6000000
+
 /* API keys of one server: people and programs that call it. */
 #define LIMIT_KEYS 10000
 

@@ -402,9 +402,21 @@ static const char *success_title(int status)
                            : "The answer.";
 }
 
-static json_t *success(const struct route *route, int status)
+static const char *const rate_limit[] = {"RateLimit-Limit", "RateLimit-Remaining",
+                                         "RateLimit-Reset"};
+
+static json_t *common_headers(void)
 {
     json_t *headers = one("X-Request-Id", reference("headers", "X-Request-Id"));
+
+    for (size_t i = 0; i < sizeof rate_limit / sizeof *rate_limit; i++)
+        headers = with(headers, rate_limit[i], reference("headers", rate_limit[i]));
+    return headers;
+}
+
+static json_t *success(const struct route *route, int status)
+{
+    json_t *headers = common_headers();
     json_t *response = one("description", text(success_title(status)));
 
     if (status == 201)
@@ -418,8 +430,7 @@ static json_t *success(const struct route *route, int status)
 
 static json_t *headers_of_failure(int status)
 {
-    return add_headers(one("X-Request-Id", reference("headers", "X-Request-Id")),
-                       refusal_headers(status));
+    return add_headers(common_headers(), refusal_headers(status));
 }
 
 /* A problem document with one of these codes. */
@@ -605,6 +616,9 @@ static json_t *components(void)
     static const struct field id[] = {
         {"X-Request-Id", FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,
          .max = LIMIT_REQUEST_ID_BYTES, .doc = "The request's, or made up."},
+        {"RateLimit-Limit", FIELD_INT, .doc = "Requests a minute, where the key has a bound."},
+        {"RateLimit-Remaining", FIELD_INT, .doc = "How many would be taken now."},
+        {"RateLimit-Reset", FIELD_INT, .doc = "Seconds until all of them would be."},
         {0},
     };
     json_t *all = one("schemas", all_schemas());

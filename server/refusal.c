@@ -1,6 +1,7 @@
 #include "refusal.h"
 #include "fault.h"
 #include "shapes.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -202,6 +203,7 @@ void refusal_write(struct call *call)
     reply->content_type = reply->body ? MEDIA_PROBLEM : NULL;
     drop_headers(reply, fault->status);
     if (fault->status == 503 || fault->status == 429)
-        reply_header(reply, "Retry-After", "1");
+        reply_header(reply, "Retry-After", "%" PRId64,
+                     call->quota.retry_s > 1 ? call->quota.retry_s : (int64_t)1);
     add_challenge(call, fault->status);
 }

@@ -95,7 +95,9 @@ static uint64_t body_failures(const struct route *route)
 
 static uint64_t scope_failures(enum scope scope)
 {
-    return (scope == SCOPE_NONE ? 0 : CAN(FAULT_UNAUTHENTICATED) | CAN(FAULT_DRAINING)) |
+    return (scope == SCOPE_NONE
+                ? 0
+                : CAN(FAULT_UNAUTHENTICATED) | CAN(FAULT_QUOTA_EXCEEDED) | CAN(FAULT_DRAINING)) |
            (scope < SCOPE_FIRST ? 0 : CAN(FAULT_FORBIDDEN));
 }
 
@@ -227,12 +229,25 @@ static void call_log(const struct call *call, int status, uint64_t bytes_out, ui
     });
 }
 
+/* As the drafts of the IETF's httpapi group have them, without a standard yet. */
+static void add_quota(struct call *call)
+{
+    const struct quota *const quota = &call->quota;
+
+    if (quota->limit == 0)
+        return;
+    reply_header(&call->reply, "RateLimit-Limit", "%" PRId64, quota->limit);
+    reply_header(&call->reply, "RateLimit-Remaining", "%" PRId64, quota->remaining);
+    reply_header(&call->reply, "RateLimit-Reset", "%" PRId64, quota->reset_s);
+}
+
 /* The request struct belongs to the gateway again once this returns; the call is freed by
  * route_done. */
 static void call_reply(struct call *call)
 {
     if (call->err.code)
         refusal_write(call);
+    add_quota(call);
     const uint64_t bytes_out = call->reply.body ? call->reply.body->len : 0;
     call->replied_ns = clock_ns();
     const uint64_t ns = call->replied_ns - call->request->began_ns;
@@ -595,7 +610,7 @@ static bool call_admit(struct call *call, dsc_err *err)
     if (atomic_load(&call->app->draining) && call->route->scope != SCOPE_NONE)
         return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping; try again");
     return keyring_admit(call->app->keyring, http_header(call->request, "Authorization"),
-                         call->route->scope, err) &&
+                         call->route->scope, &call->quota, err) &&
            check_length(call, err) && check_type(call, err) && check_accept(call, err);
 }
 

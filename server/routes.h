@@ -58,8 +58,9 @@ struct call {
     struct reply reply;
     uint64_t replied_ns; /* clock_ns when the gateway got the reply; 0 before */
     dsc_err err;
-    int64_t claim; /* of the request's Idempotency-Key, for the row that is made; 0: none */
-    void *own;     /* a deferred handler's own state; freed with the call */
+    struct quota quota; /* of the key that asked; limit 0: it has no bound */
+    int64_t claim;      /* of the request's Idempotency-Key, for the row that is made; 0: none */
+    void *own;          /* a deferred handler's own state; freed with the call */
     void (*own_free)(void *own);
 };
 

@@ -381,6 +381,7 @@ static const struct field update_out_rows[] = {
 SHAPE(update_out, "An update.", update_out);
 
 #define KEY_NAME   .doc = "For people; no two keys share one."
+#define KEY_RATE   .doc = "How many it may send, a minute's worth at once at most; null: no bound."
 #define KEY_SCOPES .words = scope_words, .doc = "What it may do."
 #define KEY_EXPIRY .doc = "RFC 3339 in UTC, from when on it is refused; null: never."
 
@@ -389,6 +390,8 @@ static const struct field key_new_rows[] = {
     {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_REQUIRED, 1, SCOPE_COUNT, KEY_SCOPES},
     {"expires_at", TIME, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
      KEY_EXPIRY},
+    {"requests_per_minute", FIELD_INT, AT(key_new, requests_per_minute),
+     FIELD_OPTIONAL | FIELD_NULLABLE, 1, LIMIT_REQUESTS_PER_MINUTE, KEY_RATE},
     {0},
 };
 SHAPE(key_new, "A key to create.", key_new);
@@ -398,6 +401,8 @@ static const struct field key_patch_rows[] = {
     {"scopes", FIELD_WORDS, AT(key_new, scopes), FIELD_OPTIONAL, 1, SCOPE_COUNT, KEY_SCOPES},
     {"expires_at", TIME, AT(key_new, expires_at), FIELD_OPTIONAL | FIELD_NULLABLE, 20, 30,
      KEY_EXPIRY},
+    {"requests_per_minute", FIELD_INT, AT(key_new, requests_per_minute),
+     FIELD_OPTIONAL | FIELD_NULLABLE, 1, LIMIT_REQUESTS_PER_MINUTE, KEY_RATE},
     {0},
 };
 SHAPE(key_patch, "What to change of a key.", key_new);
@@ -412,6 +417,7 @@ static const struct field key_rows[] = {
     {"expires_at", TIME, AT(key_body, expires_at), FIELD_NULLABLE, KEY_EXPIRY},
     {"last_used_at", TIME, AT(key_body, last_used_at), FIELD_NULLABLE,
      .doc = "RFC 3339, a minute early at most after a restart; null: never."},
+    {"requests_per_minute", FIELD_INT, AT(key_body, requests_per_minute), FIELD_NULLABLE, KEY_RATE},
     {"key", FIELD_STRING, AT(key_body, key), FIELD_OPTIONAL,
      .doc = "Its text, for Authorization: Bearer; only in the reply that makes it."},
     {0},

@@ -175,12 +175,14 @@ struct update_out { /* described only: the handler writes it */
 struct key_new { /* or changed */
     struct field_seen seen;
     const char *name, *expires_at;
+    int64_t requests_per_minute;
     uint64_t scopes;
 };
 
 struct key_body {
     struct field_seen seen;
     const char *id, *name, *prefix, *created_at, *rotated_at, *expires_at, *last_used_at, *key;
+    int64_t requests_per_minute;
     uint64_t scopes;
 };
 

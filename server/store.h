@@ -252,6 +252,7 @@ struct key_row {
     const char *name; /* unique */
     const char *scopes, *hash;
     int64_t created_at, rotated_at, expires_at, last_used_at; /* 0: never */
+    int64_t requests_per_minute;                              /* 0: no bound */
 };
 
 /* FAULT_ALREADY_EXISTS when the name is taken, FAULT_QUOTA_EXCEEDED beyond LIMIT_KEYS. */

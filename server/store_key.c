@@ -3,7 +3,8 @@
 #include "store_query.h"
 
 #define KEY_SELECT                                                                                 \
-    "SELECT id, name, scopes, hash, created_at, rotated_at, expires_at, last_used_at FROM key "
+    "SELECT id, name, scopes, hash, created_at, rotated_at, expires_at, last_used_at,"             \
+    " requests_per_minute FROM key "
 
 static void read_key(struct query *query, struct key_row *out)
 {
@@ -16,6 +17,7 @@ static void read_key(struct query *query, struct key_row *out)
         .rotated_at = query_int(query, 5),
         .expires_at = query_int(query, 6),
         .last_used_at = query_int(query, 7),
+        .requests_per_minute = query_int(query, 8),
     };
 }
 
@@ -38,7 +40,7 @@ static bool insert(struct store *store, const struct key_row *row, dsc_err *err)
     struct query query =
         query_begin(store,
                     "INSERT INTO key (id, name, scopes, hash, created_at, rotated_at, expires_at,"
-                    " last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                    " requests_per_minute, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
                     NULL);
 
     query_bind_text(&query, row->id);
@@ -48,6 +50,7 @@ static bool insert(struct store *store, const struct key_row *row, dsc_err *err)
     query_bind_int(&query, row->created_at);
     query_bind_int(&query, row->rotated_at);
     query_bind_int(&query, row->expires_at);
+    query_bind_int(&query, row->requests_per_minute);
     return query_try(&query, &conflict, err) && (!conflict || name_taken(err, row->name));
 }
 
@@ -97,7 +100,7 @@ bool store_key_update(struct store *store, const struct key_row *row, dsc_err *e
     struct query query =
         query_begin(store,
                     "UPDATE key SET name = ?2, scopes = ?3, hash = ?4, rotated_at = ?5,"
-                    " expires_at = ?6 WHERE id = ?1",
+                    " expires_at = ?6, requests_per_minute = ?7 WHERE id = ?1",
                     NULL);
 
     query_bind_text(&query, row->id);
@@ -106,6 +109,7 @@ bool store_key_update(struct store *store, const struct key_row *row, dsc_err *e
     query_bind_text(&query, row->hash);
     query_bind_int(&query, row->rotated_at);
     query_bind_int(&query, row->expires_at);
+    query_bind_int(&query, row->requests_per_minute);
     return query_try(&query, &conflict, err) && (!conflict || name_taken(err, row->name));
 }
 

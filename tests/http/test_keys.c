@@ -16,7 +16,7 @@ static const char *const required[] = {"--require-keys", NULL};
 
 static struct served server = {.flags = required};
 static struct key_text of_scope[SCOPE_END]; /* from SCOPE_FIRST */
-static struct key_text all, expired;
+static struct key_text all, expired, bounded;
 
 static void create(struct store *store, const char *name, scope_set scopes, int64_t expires_at,
                    struct key_text *out)
@@ -24,6 +24,16 @@ static void create(struct store *store, const char *name, scope_set scopes, int6
     dsc_err err = {0};
     if (!key_create(store, name, scopes, expires_at, out, &err))
         fail_msg("%s: %s", name, err.text);
+}
+
+/* One request a minute. */
+static void create_bounded(struct store *store, struct key_text *out)
+{
+    char words[SCOPE_TEXT_BYTES];
+    struct key_row row = {.name = "bounded", .scopes = words, .requests_per_minute = 1};
+
+    scope_format(SCOPE_ALL, words);
+    assert_true(key_create_row(store, &row, out, NULL));
 }
 
 /* The keys are made before the server starts, as `descent key create` makes them. */
@@ -40,6 +50,7 @@ static int start(void **state)
                &of_scope[scope]);
     create(store, "all", SCOPE_ALL, 0, &all);
     create(store, "expired", SCOPE_ALL, clock_ms() - 1000, &expired);
+    create_bounded(store, &bounded);
     store_close(store);
     return served_start(&server) ? 0 : -1;
 }
@@ -119,6 +130,41 @@ static void test_every_scope_at_every_route(void **state)
             }
         }
     }
+}
+
+/* A key that may send one request in a minute has sent it; then every route says so, and how long
+ * it must wait. */
+static void test_quota_at_every_route(void **state)
+{
+    char reply[65536];
+
+    (void)state;
+    server.key = bounded.text;
+    assert_int_equal(served_ask_whole(&server, "GET", "/v1", NULL, reply, sizeof reply), 200);
+    server.key = NULL;
+    assert_non_null(strstr(reply, "RateLimit-Limit: 1\r\n"));
+    assert_non_null(strstr(reply, "RateLimit-Remaining: 0\r\n"));
+    assert_non_null(strstr(reply, "RateLimit-Reset: 60\r\n"));
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        if (route->scope == SCOPE_NONE)
+            continue;
+        int got = call(route, bounded.text, reply, sizeof reply);
+        if (got != 429 || !strstr(reply, "quota_exceeded") || !strstr(reply, "Retry-After: ") ||
+            !strstr(reply, "RateLimit-Remaining: 0\r\n"))
+            fail_msg("%s %s: %d\n%s", route->method, route->path, got, reply);
+    }
+}
+
+static void test_without_quota(void **state)
+{
+    char reply[65536];
+
+    (void)state;
+    server.key = all.text;
+    assert_int_equal(served_ask_whole(&server, "GET", "/v1", NULL, reply, sizeof reply), 200);
+    server.key = NULL;
+    assert_null(strstr(reply, "RateLimit"));
 }
 
 /* What is open is exactly what the contract says. */
@@ -211,6 +257,10 @@ static void test_life(void **state)
         ask(all.text, "PATCH", path, "{\"scopes\":[\"optimizers:read\"],\"expires_at\":null}", 200);
     assert_string_equal(text_of(patched, "name"), "reader");
     assert_true(json_is_null(json_object_get(patched, "expires_at")));
+    assert_true(json_is_null(json_object_get(patched, "requests_per_minute")));
+    json_decref(patched);
+    patched = ask(all.text, "PATCH", path, "{\"requests_per_minute\":90}", 200);
+    assert_int_equal(json_integer_value(json_object_get(patched, "requests_per_minute")), 90);
     json_decref(patched);
     expect(old, "GET", "/v1/optimizers", NULL, 200);
     expect(old, "GET", "/v1/sessions", NULL, 403);
@@ -276,7 +326,7 @@ static void test_pages(void **state)
                  text_of(page, "next_page_token"));
         json_decref(page);
     }
-    assert_int_equal(seen, SCOPE_COUNT + 2);
+    assert_int_equal(seen, SCOPE_COUNT + 3);
 }
 
 /* --- servers that start without a key --- */
@@ -381,7 +431,7 @@ static void test_quota(void **state)
     snprintf(sql, sizeof sql,
              "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < %d) "
              "INSERT INTO key SELECT printf('fill%%d', n), printf('fill%%d', n), 'jobs:read', "
-             "'', 0, 0, 0, 0 FROM i",
+             "'', 0, 0, 0, 0, 0 FROM i",
              LIMIT_KEYS);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_busy_timeout(db, 60000), SQLITE_OK);
@@ -421,6 +471,8 @@ int main(void)
         cmocka_unit_test(test_open_routes),
         cmocka_unit_test(test_every_route_is_closed),
         cmocka_unit_test(test_every_scope_at_every_route),
+        cmocka_unit_test(test_quota_at_every_route),
+        cmocka_unit_test(test_without_quota),
         cmocka_unit_test(test_order_of_checks),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_life),

@@ -55,6 +55,8 @@ static bool open_ring(bool required, const char *configured)
                         &err);
 }
 
+static struct quota quota;
+
 /* 0 when it may, else the failure's code. */
 static int ask(const char *text, enum scope scope)
 {
@@ -62,7 +64,7 @@ static int ask(const char *text, enum scope scope)
 
     err = (dsc_err) {0};
     snprintf(header, sizeof header, "Bearer %s", text ? text : "");
-    return keyring_admit(ring, text ? header : NULL, scope, &err) ? 0 : err.code;
+    return keyring_admit(ring, text ? header : NULL, scope, &quota, &err) ? 0 : err.code;
 }
 
 static struct key_text make(const char *name, scope_set scopes, int64_t expires_at)
@@ -112,7 +114,7 @@ static void test_not_required_but_checked(void **state)
     assert_true(open_ring(false, NULL));
     struct key_text key = make("k", scope_bit(SCOPE_JOBS_READ), 0);
     assert_int_equal(ask(NULL, SCOPE_KEYS_ADMIN), 0);
-    assert_true(keyring_admit(ring, "Basic dTpw", SCOPE_KEYS_ADMIN, &err)); /* a proxy's */
+    assert_true(keyring_admit(ring, "Basic dTpw", SCOPE_KEYS_ADMIN, &quota, &err)); /* a proxy's */
     assert_int_equal(ask(key.text, SCOPE_JOBS_WRITE), FAULT_FORBIDDEN);
     assert_int_equal(ask("nonsense", SCOPE_JOBS_WRITE), FAULT_UNAUTHENTICATED);
 }
@@ -141,7 +143,7 @@ static void test_texts_that_are_no_keys(void **state)
     text[sizeof text - 1] = '\0';
     assert_int_equal(ask(text, SCOPE_ANY), FAULT_UNAUTHENTICATED);
     snprintf(text, sizeof text, "bEARER   %s", key.text); /* RFC 9110: schemes have no case */
-    assert_true(keyring_admit(ring, text, SCOPE_ANY, &err));
+    assert_true(keyring_admit(ring, text, SCOPE_ANY, &quota, &err));
 }
 
 static void test_expiry(void **state)
