@@ -35,7 +35,7 @@ static bool show_job(struct call *call, const struct job_row *row, struct job_bo
 bool job_post(struct call *call, const void *in_, void *out, dsc_err *err)
 {
     const struct job_new *const in = in_;
-    struct job_row row;
+    struct job_row row = {.claim = call->claim};
 
     if (!job_submit(call->app->jobs, (enum job_type)in->type, in->text, strlen(in->text), &row,
                     &call->arena, err))

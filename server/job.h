@@ -34,8 +34,9 @@ void jobs_halt(struct jobs *jobs);
 void jobs_close(struct jobs *jobs); /* halts and waits; NULL is fine */
 
 /* Check a spec, a JSON text, and queue it; creates the optimizer of a training unless it is there.
- * *out is the new row. Failures of the spec's fields as field_decode; FAULT_NOT_FOUND and
- * FAULT_NO_VERSION for references, FAULT_BUILTIN_PROTECTED, FAULT_QUOTA_EXCEEDED. */
+ * *out is the new row; its claim is the caller's. Failures of the spec's fields as field_decode;
+ * FAULT_NOT_FOUND and FAULT_NO_VERSION for references, FAULT_BUILTIN_PROTECTED,
+ * FAULT_QUOTA_EXCEEDED. */
 bool job_submit(struct jobs *jobs, enum job_type type, const char *spec, size_t len,
                 struct job_row *out, dsc_arena *arena, dsc_err *err) DSC_MUST_CHECK;
 

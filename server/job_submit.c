@@ -279,6 +279,7 @@ bool job_submit(struct jobs *jobs, enum job_type type, const char *spec, size_t 
     *out = (struct job_row) {.id = make_id(arena),
                              .type = type,
                              .spec = dsc_arena_text(arena, spec, len),
+                             .claim = out->claim,
                              .progress = {.loss = NAN, .validation = NAN}};
     if (!out->id || !out->spec)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the job");

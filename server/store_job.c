@@ -4,6 +4,7 @@
 #include "limits.h"
 #include "store_query.h"
 #include <math.h>
+#include <stdio.h>
 
 const char *const job_type_words[] = {"meta_train", "evaluate", NULL};
 const char *const job_state_words[] = {"queued", "running",   "paused", "succeeded",
@@ -127,11 +128,20 @@ static bool insert(struct store *store, struct job_row *row, const int64_t *vers
     return ok;
 }
 
+static bool fulfil(struct store *store, const struct job_row *row, dsc_err *err)
+{
+    char location[80];
+
+    (void)snprintf(location, sizeof location, "/v1/jobs/%s", row->id);
+    return store_claim_fulfil(store, row->claim, location, err);
+}
+
 bool store_job_insert(struct store *store, struct job_row *row, const int64_t *versions,
                       size_t count, dsc_err *err)
 {
     return store_begin(store, err) &&
-           store_end(store, insert(store, row, versions, count, err), err);
+           store_end(store, insert(store, row, versions, count, err) && fulfil(store, row, err),
+                     err);
 }
 
 bool store_job_find(struct store *store, const char *id, struct job_row *out, dsc_arena *arena,

@@ -44,6 +44,7 @@ struct job_row {
     struct job_progress progress;
     const char *result, *error;                  /* JSON; "" when there is none */
     int64_t created_at, started_at, finished_at; /* 0: not yet */
+    int64_t claim;                               /* that its insertion fulfils (store.h); 0: none */
 };
 
 /* Insert a queued job that works with these versions (0: none in that position); fills seq and

@@ -127,12 +127,20 @@ static const struct {
      SESSIONS "?page_size=1000"},
     {fork_path, "{}", SESSIONS "?page_size=1000"},
     {checkpoints_path, "{\"name\":\"a\"}", checkpoints_path},
+    {"/v1/jobs",
+     "{\"type\":\"evaluate\",\"optimizers\":[\"adam:1\"],\"baselines\":[],\"problem\":{\"type\":"
+     "\"quadratic\",\"params\":{\"dimension\":2}},\"steps\":1,\"functions\":1,\"seed\":7}",
+     "/v1/jobs?page_size=1000"},
     {"/v1/keys", "{\"name\":\"once\",\"scopes\":[\"sessions:read\"]}", "/v1/keys?page_size=1000"},
 };
 enum { CREATING = sizeof creating / sizeof *creating };
 
 static int start_with_a_session(void **state)
 {
+    static const char *const flags[] = {"--jobs", "0",
+                                        NULL}; /* a job that is made stays as it is */
+
+    server.flags = flags;
     if (start(state) != 0)
         return -1;
     json_t *const made = ask("POST", SESSIONS, "{\"optimizer\":\"adam\",\"coordinates\":2}", 201);
@@ -155,7 +163,7 @@ static void test_once(void **state)
         const size_t before = count(creating[i].list);
         (void)snprintf(key, sizeof key, "once-%d", i);
         send_key(&client, creating[i].path, creating[i].body, key, &first);
-        if (first.status != 201)
+        if (first.status != 201 && first.status != 202)
             fail_msg("%s: %d %s", creating[i].path, first.status, first.body);
         send_key(&client, creating[i].path, creating[i].body, key, &again);
         same(&first, &again);
@@ -307,7 +315,7 @@ static void test_killed_before_the_answer(void **state)
         if (i == 5)
             (void)snprintf(body, sizeof body, "{\"name\":\"half\"}");
         send_key(&client, creating[i].path, body, key, &first);
-        assert_int_equal(first.status, 201);
+        assert_in_range(first.status, 201, 202);
         client_close(&client);
         assert_true(served_kill(&server));
         assert_true(disk_change(server.dir, "UPDATE claim SET answer = NULL"));

@@ -106,7 +106,7 @@ static const char *training(struct room *room, const char *name, int epochs, con
 
 static struct job_row submit(struct room *room, enum job_type type, const char *spec)
 {
-    struct job_row row;
+    struct job_row row = {.claim = 0};
     dsc_err err = {0};
 
     if (!job_submit(room->jobs, type, spec, strlen(spec), &row, &room->arena, &err))
@@ -160,7 +160,7 @@ static struct version_row version(struct room *room, const char *name, int64_t n
 static void refuse(struct room *room, enum job_type type, const char *spec, int code,
                    const char *where)
 {
-    struct job_row row, *rows;
+    struct job_row row = {.claim = 0}, *rows;
     dsc_err err = {0};
     size_t before, after;
     bool more;
