@@ -74,8 +74,7 @@ bool dataset_page(struct call *call, const void *in, void *out_, dsc_err *err)
         if (!show_dataset(call, &dataset[i], &item[i], err))
             return false;
     out->items = (struct field_list) {count, item};
-    out->next_page_token = more ? dataset[count - 1].name : "";
-    return true;
+    return call_page_end(call, more ? dataset[count - 1].name : "", out, err);
 }
 
 /* --- changing --- */

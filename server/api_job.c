@@ -53,13 +53,14 @@ bool job_get(struct call *call, const void *in, void *out, dsc_err *err)
            show_job(call, &row, out, err);
 }
 
-/* "17" as a token of the page that begins behind it. */
-static const char *token_of(struct call *call, int64_t after)
+/* The next page begins behind the item of this number; 0 when there is none. */
+static bool page_end(struct call *call, int64_t after, struct page_body *out, dsc_err *err)
 {
-    char text[24];
-    const int len = snprintf(text, sizeof text, "%" PRId64, after);
+    char key[24] = "";
 
-    return dsc_arena_text(&call->arena, text, (size_t)len);
+    if (after)
+        (void)snprintf(key, sizeof key, "%" PRId64, after);
+    return call_page_end(call, key, out, err);
 }
 
 bool job_list(struct call *call, const void *in, void *out_, dsc_err *err)
@@ -82,8 +83,7 @@ bool job_list(struct call *call, const void *in, void *out_, dsc_err *err)
         if (!show_job(call, &row[i], &item[i], err))
             return false;
     out->items = (struct field_list) {count, item};
-    out->next_page_token = more ? token_of(call, row[count - 1].seq) : "";
-    return out->next_page_token || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
+    return page_end(call, more ? row[count - 1].seq : 0, out, err);
 }
 
 bool job_remove(struct call *call, const void *in, void *out, dsc_err *err)
@@ -188,8 +188,7 @@ static bool page_of_events(struct call *call, const struct job_row *row, const s
                           &call->arena, err) ||
         !show_events(call, event, count, out, err))
         return false;
-    out->next_page_token = count == wish->size ? token_of(call, event[count - 1].id) : "";
-    return out->next_page_token || dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the page");
+    return page_end(call, count == wish->size ? event[count - 1].id : 0, out, err);
 }
 
 bool job_events(struct call *call, const void *in, void *out, dsc_err *err)
