@@ -19,8 +19,8 @@ struct command {
 };
 
 extern const struct command command_serve, command_health, command_key_create, command_train,
-    command_eval, command_backup, command_restore, command_check, command_migrate, command_openapi,
-    command_version;
+    command_eval, command_plot, command_backup, command_restore, command_check, command_migrate,
+    command_openapi, command_version;
 
 /* Find the command in argv, read its settings, run it or print its --help. Returns the exit status.
  * `commands` is NULL-terminated. */

@@ -42,6 +42,8 @@ const struct option config_options[] = {
 
     {"out", OPTION_TEXT, AT(out), "FILE", NULL, .once = true,
      .doc = "The weights file to write, as .safetensors."},
+    {"svg", OPTION_TEXT, AT(svg), "FILE", NULL, .once = true,
+     .doc = "Write a picture there as well."},
     {"dry-run", OPTION_FLAG, AT(dry_run), NULL, "false", .once = true,
      .doc = "Try it and undo it again; nothing is changed."},
     {"table", OPTION_FLAG, AT(table), NULL, "false", .once = true,

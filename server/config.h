@@ -63,6 +63,7 @@ struct config {
     const char *out; /* descent train */
     bool table;      /* descent eval */
     bool dry_run;    /* descent migrate */
+    const char *svg; /* descent plot */
     const char *url; /* descent health */
     int64_t timeout_seconds;
     const char *name, *scopes, *expires_at; /* descent key create */

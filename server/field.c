@@ -451,10 +451,21 @@ static bool decode_ints(const struct decoder *d, const struct field *row, json_t
     return decode_items(d, row, json, place, member, sizeof(int64_t), decode_int);
 }
 
+/* As encoding wrote it: what is not finite is null. */
+static bool decode_real_or_null(const struct decoder *d, const struct field *row, json_t *json,
+                                const struct place *place, void *member)
+{
+    if (!json_is_null(json))
+        return decode_real(d, row, json, place, member);
+    *(double *)member = NAN;
+    return true;
+}
+
 static bool decode_reals(const struct decoder *d, const struct field *row, json_t *json,
                          const struct place *place, void *member)
 {
-    return decode_items(d, row, json, place, member, sizeof(double), decode_real);
+    return decode_items(d, row, json, place, member, sizeof(double),
+                        row->flags & FIELD_NULLABLE ? decode_real_or_null : decode_real);
 }
 
 static bool decode_strings(const struct decoder *d, const struct field *row, json_t *json,

@@ -31,7 +31,7 @@ enum field_kind {
     FIELD_OBJECT, /* a nested struct, in place, described by shape                               */
     FIELD_LIST,   /* struct field_list of structs described by shape, min..max items             */
     FIELD_INTS,   /* struct field_list of int64_t, each in [min, max], at most max_items          */
-    FIELD_REALS,  /* struct field_list of double; encodes and decodes                            */
+    FIELD_REALS,  /* struct field_list of double; a null in one of a nullable row decodes to NaN */
     FIELD_STRINGS, /* struct field_list of const char *, each of min..max bytes, as FIELD_STRING */
     FIELD_WORD_OR_REALS, /* struct field_choice: a word, or numbers each in [min, max]           */
     FIELD_LABELS, /* const char *: JSON text of an object of strings, bounded by limits.h, keys

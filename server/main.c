@@ -21,9 +21,19 @@ const struct command command_version = {
 int main(int argc, char **argv)
 {
     static const struct command *const commands[] = {
-        &command_serve,      &command_train,   &command_eval,    &command_health,
-        &command_key_create, &command_backup,  &command_restore, &command_check,
-        &command_migrate,    &command_openapi, &command_version, NULL,
+        &command_serve,
+        &command_train,
+        &command_eval,
+        &command_plot,
+        &command_health,
+        &command_key_create,
+        &command_backup,
+        &command_restore,
+        &command_check,
+        &command_migrate,
+        &command_openapi,
+        &command_version,
+        NULL,
     };
 
     dsc_mat_begin(); /* before anything blocks signals or starts a thread */

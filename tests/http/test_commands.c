@@ -248,6 +248,44 @@ static void test_train_refused(void **state)
     ran_expect(words, 0, "", "");
 }
 
+/* What eval prints, plot draws; a curve that did not stay finite is drawn as far as it goes. */
+static void test_plot(void **state)
+{
+    static const char spec[] =
+        "echo '{\"optimizers\":[],\"baselines\":[\"sgd\",\"adam\"],\"problem\":{\"type\":"
+        "\"quadratic\"},\"steps\":10,\"functions\":4,\"seed\":7,\"tuning\":{\"learning_rates\":3,"
+        "\"range\":[0.01,1],\"functions\":4}}' > %s/spec.json";
+    char dir[] = "/tmp/descent-plot-XXXXXX", words[1024];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(words, sizeof words, spec, dir);
+    assert_int_equal(system(words), 0);
+    snprintf(words, sizeof words, "eval %s/spec.json > %s/result.json", dir, dir);
+    ran_expect(words, 0, "", "");
+    snprintf(words, sizeof words,
+             "plot %s/result.json --svg %s/a.svg && grep -c '<path fill' %s/a.svg", dir, dir, dir);
+    ran_expect(words, 0, "b adam at its best learning rate", "");
+    ran_expect(words, 0, "10 steps", "");
+    ran_expect(words, 0, "\n2\n", "");
+    snprintf(words, sizeof words, "plot - < %s/result.json", dir);
+    ran_expect(words, 0, "a sgd at its best learning rate", "");
+    ran_expect(
+        "plot - <<E\n{\"optimizers\":[{\"optimizer\":\"x\",\"config\":{},\"tuned\":false,"
+        "\"mean\":[1,2,null],\"median\":[],\"p10\":[],\"p90\":[],\"final_loss\":null,"
+        "\"final_loss_stderr\":null,\"loss_sum\":null,\"loss_sum_stderr\":null,\"diverged\":1,"
+        "\"seconds_per_step\":1}]}\nE\n",
+        0, "a x, does not stay finite", "");
+    ran_expect("plot - <<E\nno\nE\n", 1, "", "descent: ");
+    ran_expect("plot - <<E\n{\"optimizers\":[]}\nE\n", 1, "", "must have 1 to 26 curves, not 0");
+    ran_expect("plot /nowhere", 1, "", "/nowhere");
+    ran_expect("plot", 2, "", "FILE.json: is missing");
+    snprintf(words, sizeof words, "plot %s/result.json --svg /nowhere/a.svg", dir);
+    ran_expect(words, 1, "", "/nowhere/a.svg: cannot be written: No such file");
+    snprintf(words, sizeof words, "rm -r %s", dir);
+    assert_int_equal(system(words), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_train),         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_train_on_data), cmocka_unit_test(test_train_unread),
         cmocka_unit_test(test_train_stopped), cmocka_unit_test(test_train_refused),
+        cmocka_unit_test(test_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
