@@ -10,7 +10,7 @@ const dsc_family *const dsc_families[] = {
     &dsc_family_adagrad, &dsc_family_adam, &dsc_family_amsgrad, &dsc_family_lion, &dsc_family_rprop,
     &dsc_family_lbfgs,
     /* learned */
-    &dsc_family_lstm, &dsc_family_lstm_gac, &dsc_family_rnnprop, NULL};
+    &dsc_family_lstm, &dsc_family_lstm_gac, &dsc_family_rnnprop, &dsc_family_ntm_lbfgs, NULL};
 
 const dsc_family *dsc_family_find(const char *name)
 {

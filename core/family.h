@@ -118,7 +118,8 @@ typedef struct dsc_family {
 
 extern const dsc_family dsc_family_sgd, dsc_family_momentum, dsc_family_nag, dsc_family_rmsprop,
     dsc_family_adagrad, dsc_family_adam, dsc_family_amsgrad, dsc_family_lion, dsc_family_rprop,
-    dsc_family_lbfgs, dsc_family_lstm, dsc_family_lstm_gac, dsc_family_rnnprop;
+    dsc_family_lbfgs, dsc_family_lstm, dsc_family_lstm_gac, dsc_family_rnnprop,
+    dsc_family_ntm_lbfgs;
 
 /* Every family, NULL-terminated: the one list to extend. */
 extern const dsc_family *const dsc_families[];

@@ -22,7 +22,7 @@
 const char *const dsc_lstm_preprocessings[] = {
     [DSC_LSTM_LOG_SIGN] = "log_sign", [DSC_LSTM_NONE] = "none", NULL};
 
-static const dsc_hyper_spec hyper_spec[] = {DSC_LSTM_ROWS, {.name = NULL}};
+static const dsc_hyper_spec hyper_spec[] = {DSC_LSTM_ROWS(0), {.name = NULL}};
 
 /* --- sizes --- */
 

@@ -24,8 +24,8 @@ enum { DSC_LSTM_HIDDEN_MAX = 256, DSC_LSTM_LAYERS_MAX = 4 };
 
 extern const char *const dsc_lstm_preprocessings[];
 
-/* The rows with which a table begins. */
-#define DSC_LSTM_ROWS                                                                              \
+/* The rows with which a table begins; `least` layers at least. */
+#define DSC_LSTM_ROWS(least)                                                                       \
     [DSC_LSTM_HIDDEN_SIZE] = {.name = "hidden_size",                                               \
                               .kind = DSC_HYPER_INT,                                               \
                               .min = 1,                                                            \
@@ -34,7 +34,7 @@ extern const char *const dsc_lstm_preprocessings[];
                               .doc = "Cells of a layer."},                                         \
     [DSC_LSTM_LAYERS] = {.name = "layers",                                                         \
                          .kind = DSC_HYPER_INT,                                                    \
-                         .min = 0,                                                                 \
+                         .min = (least),                                                           \
                          .max = DSC_LSTM_LAYERS_MAX,                                               \
                          .initial = 2,                                                             \
                          .doc =                                                                    \
@@ -66,6 +66,14 @@ extern const char *const dsc_lstm_preprocessings[];
                                .initial = 0.1,                                                     \
                                .open = true,                                                       \
                                .doc = "Multiplies the network's answer."}
+
+/* Which cells are averaged, for families that do. */
+#define DSC_LSTM_ROW_AVERAGED                                                                      \
+    {                                                                                              \
+        .name = "averaged_cells", .kind = DSC_HYPER_INT, .min = 0, .max = DSC_LSTM_HIDDEN_MAX,     \
+        .initial = 2, .at_most = "hidden_size",                                                    \
+        .doc = "Cells of a layer whose output is averaged over all coordinates.",                  \
+    }
 
 /* As calculations want it. */
 typedef struct {

@@ -18,8 +18,7 @@
  *               partial <- sums of the first K h of layer p, and the number of coordinates
  *     join p    shared <- sums / coordinates
  *
- * Sums are double and taken in the order of the blocks, so they have the same bits on every kernel
- * and for any split into ranges. The shared numbers are of one step only; what lasts is in h.
+ * The sums are averaging.c's. The shared numbers are of one step only; what lasts is in h.
  *
  * |h| <= 1 holds for a mean too, so the bound of `lstm` does. A step that it cannot vouch for is
  * refused: the state is written from the first pass on, so there is nothing to try it on.
@@ -29,22 +28,14 @@
  * Held to account by tests/golden (PyTorch), tests/laws, tests/unit/test_family_lstm_gac.c. */
 #include "family_lstm.h"
 
+#include "averaging.h"
 #include "model.h"
-#include "rule.h"
-
-#include <string.h>
 
 enum { AVERAGED_CELLS = DSC_LSTM_OWN_ROWS };
 
 static const dsc_hyper_spec hyper_spec[] = {
-    DSC_LSTM_ROWS,
-    [AVERAGED_CELLS] = {.name = "averaged_cells",
-                        .kind = DSC_HYPER_INT,
-                        .min = 0,
-                        .max = DSC_LSTM_HIDDEN_MAX,
-                        .initial = 2,
-                        .at_most = "hidden_size",
-                        .doc = "Cells of a layer whose output is averaged over all coordinates."},
+    DSC_LSTM_ROWS(0),
+    [AVERAGED_CELLS] = DSC_LSTM_ROW_AVERAGED,
     {.name = NULL},
 };
 
@@ -70,10 +61,9 @@ static int gac_phases(const dsc_hyper *hyper)
     return (int)hyper->value[DSC_LSTM_LAYERS] + 1;
 }
 
-/* The sums of a layer, and behind them how many coordinates were added. */
 static size_t partial_len(const dsc_hyper *hyper)
 {
-    return averaged_of(hyper) + 1;
+    return dsc_averaging_partial_len(averaged_of(hyper));
 }
 
 static size_t shared_len(const dsc_hyper *hyper)
@@ -84,72 +74,27 @@ static size_t shared_len(const dsc_hyper *hyper)
 static void gac_join(const dsc_model *model, int phase, uint64_t t, const double *sum,
                      double *shared)
 {
-    const size_t averaged = averaged_of(dsc_model_hyper(model));
-
     (void)phase;
     (void)t;
-    for (size_t j = 0; j < averaged; j++)
-        shared[j] = sum[j] / sum[averaged];
+    dsc_averaging_join(averaged_of(dsc_model_hyper(model)), sum, shared);
 }
 
 /* --- one pass --- */
 
-/* h [hidden] of a layer, in the block that begins at coordinate c. */
-static float *rows_of(const dsc_span *span, const dsc_lstm_step *step, size_t layer, size_t c)
-{
-    return span->state + c * step->width + 2 * layer * step->hidden * dsc_state_block(c, span->n);
-}
-
-static void put_means(const dsc_span *span, const dsc_lstm_step *step, size_t layer,
-                      size_t averaged)
-{
-    for (size_t c = 0, lanes; c < span->n; c += lanes) {
-        float *const h = rows_of(span, step, layer, c);
-
-        lanes = dsc_state_block(c, span->n);
-        for (size_t j = 0; j < averaged; j++)
-            for (size_t i = 0; i < lanes; i++)
-                h[j * lanes + i] = (float)span->shared[j];
-    }
-}
-
-/* Of the first n lanes of one row, as sixteen sums. */
-static void add_row(const dsc_rules *rules, double *sums, const float *row, size_t lanes, size_t n)
-{
-    float one[DSC_BLOCK];
-
-    for (size_t i = 0; i < lanes; i++)
-        one[i] = i < n ? 1 : 0;
-    rules->dot(sums, row, one, lanes);
-}
-
-static void add_cell(const dsc_rules *rules, const dsc_span *span, const dsc_lstm_step *step,
-                     size_t layer, size_t cell)
-{
-    double sums[DSC_LANES] = {0};
-
-    for (size_t c = 0, lanes; c < span->n; c += lanes) {
-        lanes = dsc_state_block(c, span->n);
-        add_row(rules, sums, rows_of(span, step, layer, c) + cell * lanes, lanes, span->n - c);
-    }
-    for (size_t lane = 0; lane < DSC_LANES; lane++)
-        span->partial[cell] += sums[lane];
-}
-
 static void gac_step(const dsc_model *model, const dsc_span *span)
 {
-    const size_t averaged = averaged_of(dsc_model_hyper(model)), layer = (size_t)span->phase;
     const dsc_kernel *const kernel = dsc_model_kernel(model);
+    const size_t layer = (size_t)span->phase;
     dsc_lstm_step step = dsc_lstm_prepare(model, span);
+    const dsc_averaging averaging = {step.width, step.hidden, averaged_of(dsc_model_hyper(model))};
 
     step.from = layer;
     step.to = layer + 1;
     if (layer > 0)
-        put_means(span, &step, layer - 1, averaged);
+        dsc_averaging_put(&averaging, span, layer - 1, span->shared);
     kernel->lstm(&step);
-    for (size_t j = 0; layer < step.layers && j < averaged; j++)
-        add_cell(kernel->rules, span, &step, layer, j);
-    span->partial[averaged] += (double)span->n;
+    if (layer < step.layers)
+        dsc_averaging_add(&averaging, kernel->rules, span, layer);
 }
 
 static const dsc_coupled coupled = {

@@ -206,6 +206,51 @@ def lstm_gac(config, size, seed):
     return Reference, weights
 
 
+def ntm_lbfgs(config, size=1.0, seed=0):
+    """The formulas of appendix D, with the memory as a matrix; lstm_gac's weights and cells."""
+    reads, writes, window = config["read_heads"], config["write_heads"], config["window"]
+    hidden, layers, averaged = config["hidden_size"], config["layers"], config["averaged_cells"]
+    features = 2 if config["preprocessing"] == "log_sign" else 1
+    torch.manual_seed(seed)
+    cells = torch.nn.LSTM(features + reads, hidden, layers)
+    output = torch.nn.Linear(hidden, 1 + reads + 2 * writes)
+    weights = {"lstm." + k: size * v for k, v in cells.state_dict().items()}
+    weights.update({"output." + k: size * v for k, v in output.state_dict().items()})
+    double = {name: tensor.double() for name, tensor in weights.items()}
+    prepare = lstm(config)[0](1).prepare
+
+    class Reference:
+        def __init__(self, n):
+            self.h, self.c = ([torch.zeros(n, hidden, dtype=torch.float64) for _ in range(layers)] for _ in "hc")
+            self.r = torch.zeros(n, reads, dtype=torch.float64)
+            self.a, self.b = (torch.zeros(n, window, writes, dtype=torch.float64) for _ in "ab")
+            self.t = 0
+
+        def step(self, gradient):
+            n = len(gradient)
+            memory = config["sigma"] * torch.eye(n, dtype=torch.float64)
+            memory += config["memory_gain"] * self.a.reshape(n, -1) @ self.b.reshape(n, -1).T
+            x = torch.cat([torch.tensor(prepare(gradient)), memory @ self.r], 1)
+            for i in range(layers):
+                w = [double[f"lstm.{name}_l{i}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                i_gate, f_gate, g_gate, o_gate = (x @ w[0].T + w[2] + self.h[i] @ w[1].T + w[3]).chunk(4, 1)
+                self.c[i] = torch.sigmoid(f_gate) * self.c[i] + torch.sigmoid(i_gate) * torch.tanh(g_gate)
+                x = torch.sigmoid(o_gate) * torch.tanh(self.c[i])
+                x[:, :averaged] = x[:, :averaged].mean(0)
+                self.h[i] = x
+            answers = x @ double["output.weight"].T + double["output.bias"]
+            g, self.r, a, b = answers.split([1, reads, writes, writes], 1)
+            self.a[:, self.t % window], self.b[:, self.t % window] = a, b
+            self.t += 1
+            return config["output_scale"] * g[:, 0].numpy()
+
+        def state(self):
+            parts = [part[i] for i in range(layers) for part in (self.h, self.c)]
+            return torch.cat([*parts, self.r, self.a.flatten(1), self.b.flatten(1)], 1).numpy()
+
+    return Reference, weights
+
+
 def rnnprop(config, size=1.0, seed=0):
     """Lv, Jiang, Li 2017, with nn.Linear, nn.LSTM, nn.Linear."""
     hidden, beta1, beta2 = config["hidden_size"], config["beta1"], config["beta2"]
@@ -250,6 +295,15 @@ def lstm_case(name, hidden, layers, preprocessing, **more):
 
 
 ADAM, BUFFER, RPROP = ("exp_avg", "exp_avg_sq"), ("momentum_buffer",), ("prev", "step_size")
+
+def ntm_case(name, hidden, layers, **more):
+    size, bare = more.pop("size", 1.0), more.pop("bare", False)
+    low, high = more.pop("low", -40), more.pop("high", 9)
+    config = {"hidden_size": hidden, "layers": layers, "preprocessing": "log_sign", "p": 10.0, "input_scale": 1.0,
+              "output_scale": 1.0, "averaged_cells": 2, "read_heads": 1, "write_heads": 3, "sigma": 1.0,
+              "memory_gain": 0.1, "window": 10, **more}  # fmt: skip
+    return name, "ntm_lbfgs", config, ntm_lbfgs(config, size, len(name)), {"low": low, "high": high, "bare": bare}
+
 
 def rnnprop_case(name, hidden, layers, **more):
     size, bare = more.pop("size", 1.0), more.pop("bare", False)
@@ -299,6 +353,9 @@ CASES = [
     lstm_case("lstm_20x2_scaled", 20, 2, "log_sign", output_scale=0.01),
     lstm_case("lstm_33x1", 33, 1, "log_sign", p=1.0),
     lstm_case("lstm_33x4", 33, 4, "none", low=-8, high=2),
+    ntm_case("ntm_lbfgs", 20, 2, bare=True),
+    ntm_case("ntm_lbfgs_wide", 9, 1, read_heads=2, write_heads=4, window=3, averaged_cells=0, sigma=0.5),
+    ntm_case("ntm_lbfgs_none", 5, 3, preprocessing="none", read_heads=3, write_heads=1, low=-8, high=2, bare=True),
     rnnprop_case("rnnprop", 20, 2, bare=True),
     rnnprop_case("rnnprop_large", 20, 2, size=3.0, alpha=2.0),
     rnnprop_case("rnnprop_7x3", 7, 3, beta1=0.5, beta2=0.9, eps=1e-3),

@@ -27,10 +27,11 @@ typedef struct {
 } tolerance;
 
 static const tolerance tolerances[] = {
-    {"sgd", 0, 3e-7},        {"momentum", 0, 1e-6}, {"nag", 0, 1e-6},     {"rmsprop", 0, 3e-6},
-    {"adagrad", 0, 1e-6},    {"adam", 0, 3e-6},     {"amsgrad", 0, 3e-6}, {"lion", 0, 3e-6},
-    {"rprop", 0, 1e-6},      {"lbfgs", 0, 1e-5},    {"lstm", 1e-6, 3e-7}, {"lstm_gac", 1e-6, 3e-7},
-    {"rnnprop", 1e-6, 1e-6},
+    {"sgd", 0, 3e-7},        {"momentum", 0, 1e-6},     {"nag", 0, 1e-6},
+    {"rmsprop", 0, 3e-6},    {"adagrad", 0, 1e-6},      {"adam", 0, 3e-6},
+    {"amsgrad", 0, 3e-6},    {"lion", 0, 3e-6},         {"rprop", 0, 1e-6},
+    {"lbfgs", 0, 1e-5},      {"lstm", 1e-6, 3e-7},      {"lstm_gac", 1e-6, 3e-7},
+    {"rnnprop", 1e-6, 1e-6}, {"ntm_lbfgs", 1e-6, 1e-6},
 };
 
 static const tolerance *tolerance_of(const char *family)

@@ -59,6 +59,12 @@ static const struct row rows[] = {
      "{\"hidden_size\":20,\"layers\":2,\"beta1\":0.95,\"beta2\":0.95,\"eps\":1e-8,\"alpha\":0.1}",
      "{\"hidden_size\":7,\"layers\":1,\"beta1\":0.5,\"alpha\":0.5}", "{\"layers\":0}",
      "/config/layers"},
+    {"ntm_lbfgs", 564,
+     "{\"hidden_size\":20,\"layers\":2,\"preprocessing\":\"log_sign\",\"p\":10,\"input_scale\":1,"
+     "\"output_scale\":0.1,\"averaged_cells\":2,\"read_heads\":1,\"write_heads\":3,\"sigma\":1,"
+     "\"memory_gain\":0.1,\"window\":10}",
+     "{\"hidden_size\":7,\"layers\":1,\"read_heads\":2,\"window\":4}", "{\"layers\":0}",
+     "/config/layers"},
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0], RPROP = 8 };
