@@ -72,6 +72,7 @@ enum { JOURNAL_READERS = 4 };
 struct journal {
     sqlite3 *writer; /* the committer's alone */
     sqlite3_stmt *write[WRITES];
+    int log_pages; /* the committer's alone */
     pthread_mutex_t read_lock; /* of the two below */
     pthread_cond_t returned;
     sqlite3 *reader[JOURNAL_READERS]; /* those that nobody has come first */
@@ -241,6 +242,37 @@ static bool write_all(struct journal *journal, struct record *batch, dsc_err *er
     return true;
 }
 
+/* --- the log --- */
+
+/* Pages of the write-ahead log, from which on it is moved into the database: 64 MB. And from which
+ * on that may wait for readers, because ever new ones have kept the log from starting over. */
+enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 8 * LOG_PAGES };
+
+/* SQLite calls it after each commit, with the log's length. */
+static int note_log(void *journal_, sqlite3 *db, const char *name, int pages)
+{
+    struct journal *const journal = journal_;
+
+    (void)db, (void)name;
+    journal->log_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Behind everybody's answer, which does not depend on it: SQLite itself would do it before. A failure
+ * costs nothing but disk until the next time, and a full disk shows with the next commit. */
+static void trim_log(struct journal *journal)
+{
+    const bool wait = journal->log_pages >= LOG_PAGES_MAX;
+
+    if (journal->log_pages >= LOG_PAGES)
+        (void)sqlite3_wal_checkpoint_v2(journal->writer, NULL,
+                                        wait ? SQLITE_CHECKPOINT_RESTART
+                                             : SQLITE_CHECKPOINT_PASSIVE,
+                                        NULL, NULL);
+}
+
+/* --- committing --- */
+
 static size_t record_bytes(const struct record *record)
 {
     return record->gradient_bytes + record->state_bytes;
@@ -295,6 +327,7 @@ static void commit_batch(struct journal *journal, struct record *batch, bool syn
         probe_move(journal->probe, PROBE_COMMIT, PROBE_NONE);
         batch->done(batch, ok ? NULL : &err);
     }
+    trim_log(journal);
 }
 
 /* Take the records of one durability out of a queue, in order. */
@@ -557,6 +590,7 @@ bool journal_open(struct journal **out, const char *dir, struct probe *probe, ds
     if (!store_sql_open(&journal->writer, path, "bulk", BULK_PAGE_BYTES, err) ||
         !open_readers(journal, path, err) || !prepare_writes(journal, err))
         goto fail;
+    sqlite3_wal_hook(journal->writer, note_log, journal);
     if (pthread_create(&journal->committer, NULL, committer, journal) != 0) {
         dsc_fail(err, FAULT_INTERNAL, "", "cannot start the committer");
         goto fail;

@@ -14,6 +14,8 @@ bool store_sql_fail(sqlite3 *db, dsc_err *err)
         return dsc_fail(err, FAULT_STORAGE_FULL, "", "the disk is full");
     if (code == SQLITE_NOMEM)
         return dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "the database has no memory");
+    if (code == SQLITE_BUSY) /* for longer than its timeout: another program has the file */
+        return dsc_fail(err, FAULT_OVERLOADED, "", "the database is in use; try again");
     return dsc_fail(err, FAULT_INTERNAL, "", "the database could not do this: %s",
                     sqlite3_errstr(code));
 }

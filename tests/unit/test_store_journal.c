@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct room {
@@ -563,6 +564,40 @@ static void run_sql(const struct room *room, const char *sql)
     sqlite3_close(db);
 }
 
+static size_t file_bytes(const struct room *room, const char *name)
+{
+    struct stat status;
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/%s", room->dir, name);
+    assert_int_equal(stat(path, &status), 0);
+    return (size_t)status.st_size;
+}
+
+/* However many steps are written, neither file grows beyond what is kept: the log is moved to the
+ * database every 64 MB, also when somebody reads again and again, and rows that are cut make room
+ * for others. */
+static void test_files_stay_small(void **state)
+{
+    enum { STEPS = 240, BYTES = 1 << 20, KEPT = 10, LOG = 64 << 20 };
+    struct room *const room = *state;
+    unsigned char *const bytes = gradient_of(1, 1, BYTES);
+
+    for (uint64_t t = 0; t < STEPS; t++) {
+        struct record record = step_of(1, t, bytes, BYTES);
+        struct found found = {.bytes = NULL};
+
+        record.durability = DURABILITY_RELAXED;
+        record.keep_from = t < KEPT ? 0 : t - KEPT;
+        assert_int_equal(commit(room, &record), DSC_OK);
+        assert_true(journal_gradient(room->journal, 1, t, take_row, &found, NULL));
+        free(found.bytes);
+        assert_true(file_bytes(room, "bulk.db-wal") < LOG + 4 * BYTES);
+    }
+    assert_true(file_bytes(room, "bulk.db") < 4 * KEPT * BYTES);
+    free(bytes);
+}
+
 static void test_newer_is_refused(void **state)
 {
     struct room *const room = *state;
@@ -607,6 +642,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_side_by_side, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_stay_small, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_newer_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
     };
