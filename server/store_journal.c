@@ -72,7 +72,7 @@ enum { JOURNAL_READERS = 4 };
 struct journal {
     sqlite3 *writer; /* the committer's alone */
     sqlite3_stmt *write[WRITES];
-    int log_pages; /* the committer's alone */
+    int log_pages;             /* the committer's alone */
     pthread_mutex_t read_lock; /* of the two below */
     pthread_cond_t returned;
     sqlite3 *reader[JOURNAL_READERS]; /* those that nobody has come first */
@@ -258,17 +258,17 @@ static int note_log(void *journal_, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* Behind everybody's answer, which does not depend on it: SQLite itself would do it before. A failure
- * costs nothing but disk until the next time, and a full disk shows with the next commit. */
+/* Behind everybody's answer, which does not depend on it: SQLite itself would do it before. A
+ * failure costs nothing but disk until the next time, and a full disk shows with the next commit.
+ */
 static void trim_log(struct journal *journal)
 {
     const bool wait = journal->log_pages >= LOG_PAGES_MAX;
 
     if (journal->log_pages >= LOG_PAGES)
-        (void)sqlite3_wal_checkpoint_v2(journal->writer, NULL,
-                                        wait ? SQLITE_CHECKPOINT_RESTART
-                                             : SQLITE_CHECKPOINT_PASSIVE,
-                                        NULL, NULL);
+        (void)sqlite3_wal_checkpoint_v2(
+            journal->writer, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+            NULL, NULL);
 }
 
 /* --- committing --- */

@@ -55,7 +55,8 @@ static void create(const char *durability, char path[160])
     char body[160];
 
     (void)snprintf(body, sizeof body,
-                   "{\"optimizer\": \"sgd\", \"coordinates\": 1, \"durability\": \"%s\"}", durability);
+                   "{\"optimizer\": \"sgd\", \"coordinates\": 1, \"durability\": \"%s\"}",
+                   durability);
     json_t *const session = client_json(&client, "POST", "/v1/sessions", body, 201);
     (void)snprintf(path, 160, "/v1/sessions/%s/update",
                    json_string_value(json_object_get(session, "id")));
@@ -76,9 +77,9 @@ static void send_update(struct wire *wire, const char *path)
     assert_true(wire_send(wire, text, (size_t)len + sizeof gradient)); /* in one piece: see below */
 }
 
-/* Until the server has so many requests, this look at them not counted: connections are not taken in
- * the order in which they were made. A request that came in one piece is counted and gets its place
- * in one go of the network thread, before it turns to another connection. */
+/* Until the server has so many requests, this look at them not counted: connections are not taken
+ * in the order in which they were made. A request that came in one piece is counted and gets its
+ * place in one go of the network thread, before it turns to another connection. */
 static void await_requests(int count)
 {
     const struct asked metrics = {.method = "GET", .path = "/metrics"};
