@@ -12,7 +12,7 @@ PACKAGES_EXAMPLES := $(PACKAGES_BUILD) python3 curl
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 python3-numpy
 PACKAGES_CLIENTS := $(PACKAGES_BUILD) g++ libcurl4-openssl-dev python3 python3-numpy
 PACKAGES_GOLDEN := python3-torch python3-numpy
-PACKAGES_BENCH := $(PACKAGES_BUILD) python3-torch python3-numpy nginx-light
+PACKAGES_BENCH := $(PACKAGES_TEST) python3-torch python3-numpy nginx-light
 
 CC       := gcc
 BUILD    := build
@@ -225,9 +225,9 @@ BENCH_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/bench/bench_%.c,
 BENCHES       := $(patsubst tests/bench/bench_%.c,%,$(wildcard tests/bench/bench_*.c))
 BENCH_RUN      = OPENBLAS_NUM_THREADS=1 nice -n $(or $(NICE),0) $(BUILD)/tests/bench/bench_$(1)
 
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_SUPPORT) $(BUILD)/tests/support/served.o $(SERVER_OBJECTS) $(BUILD)/libdescent.a
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_SUPPORT) $(SUPPORT_OBJECTS) $(SERVER_OBJECTS) $(BUILD)/libdescent.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 .PHONY: benches bench $(BENCHES:%=bench-%)
 benches: $(BENCHES:%=$(BUILD)/tests/bench/bench_%)

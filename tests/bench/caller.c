@@ -138,6 +138,12 @@ int caller_ask(struct caller *caller, const struct request_text *text)
     return caller->status;
 }
 
+void caller_send(struct caller *caller, const struct request_text *text)
+{
+    begin(caller);
+    (void)send_some(caller, text, 0);
+}
+
 double caller_timing(const struct caller *caller, const char *phase)
 {
     const char *const line = header(caller->reply, "Server-Timing");

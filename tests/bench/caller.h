@@ -39,6 +39,9 @@ void caller_close(struct caller *caller);
 /* Send and read the whole reply; the status. */
 int caller_ask(struct caller *caller, const struct request_text *text);
 
+/* Send and do not wait for a reply. */
+void caller_send(struct caller *caller, const struct request_text *text);
+
 /* The milliseconds that Server-Timing gives for a phase, or 0. */
 double caller_timing(const struct caller *caller, const char *phase);
 
