@@ -16,8 +16,8 @@
  * characters.
  *
  * Known and left. Lines and columns count in the text as vector.c left it, without the numbers.
- * Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64 bits stops it,
- * and it knows a line and a column but no path. A token it has no memory for it calls invalid.
+ * Jansson reads 1e-400 as 0, which is the nearest double. A whole number beyond 64 bits stops it;
+ * its path is found from the byte where it stands. A token it has no memory for it calls invalid.
  *
  * Held to account by. tests/unit/test_field.c, tests/fuzz/fuzz_field.c. */
 #include "field.h"
@@ -25,6 +25,7 @@
 #include "jsontext.h"
 #include "limits.h"
 #include "suggest.h"
+#include "where.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -51,24 +52,16 @@ struct place {
     size_t index; /* NO_INDEX: not an element of a list */
 };
 
-/* Write the path from the outside in; what does not fit is left out. Returns the bytes used. */
-static size_t place_write(char where[WHERE_BYTES], const struct place *place)
+/* From the outside in. */
+static void place_write(char where[WHERE_BYTES], const struct place *place)
 {
-    size_t used;
-
     where[0] = '\0';
     if (!place)
-        return 0;
-    used = place_write(where, place->outer);
-    if (used > 0 && used + 1 < WHERE_BYTES)
-        where[used++] = '.';
-    used += jsontext_quote(where + used, WHERE_BYTES - used, place->name);
-    if (place->index != NO_INDEX) {
-        const int len = snprintf(where + used, WHERE_BYTES - used, "[%zu]", place->index);
-
-        used += (size_t)len < WHERE_BYTES - used ? (size_t)len : WHERE_BYTES - 1 - used;
-    }
-    return used;
+        return;
+    place_write(where, place->outer);
+    where_name(where, WHERE_BYTES, place->name);
+    if (place->index != NO_INDEX)
+        where_index(where, WHERE_BYTES, place->index);
 }
 
 static bool DSC_PRINTF(4, 5)
@@ -77,7 +70,7 @@ static bool DSC_PRINTF(4, 5)
     char where[WHERE_BYTES], text[SENTENCE_BYTES];
     va_list args;
 
-    (void)place_write(where, place);
+    place_write(where, place);
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
@@ -734,30 +727,16 @@ static bool check_nul(const char *text, size_t len, dsc_err *err)
     return nul ? fail_at_byte(text, (size_t)(nul - text), "a NUL byte is not JSON", err) : true;
 }
 
-/* The parser stands behind the second key; go back to its opening quote, which no backslash
- * precedes. */
-static bool fail_duplicate(const char *text, size_t len, const json_error_t *error, dsc_err *err)
+/* The parser stands behind what it cannot take, whose path goes with the sentence: a name that is
+ * there twice, or a value. */
+static bool fail_token(const char *text, size_t len, const json_error_t *error, int code,
+                       const char *what, dsc_err *err)
 {
-    const size_t close = (size_t)error->position - 1;
-    char key[WHERE_BYTES] = "", where[WHERE_BYTES];
-    size_t open = close;
+    const size_t at = error->position > 0 ? (size_t)error->position : 0;
+    char where[WHERE_BYTES];
 
-    if (error->position >= 2 && (size_t)error->position <= len && text[close] == '"') {
-        do
-            open--;
-        while (open > 0 && (text[open] != '"' || text[open - 1] == '\\'));
-        (void)snprintf(key, sizeof key, "%.*s", (int)(close - open - 1), text + open + 1);
-    }
-    (void)jsontext_quote(where, sizeof where, key);
-    return dsc_fail(err, FAULT_DUPLICATE_KEY, where, "line %d, column %d: is there twice",
-                    error->line, error->column);
-}
-
-static bool fail_parsed(const json_error_t *error, int code, const char *what, size_t len,
-                        dsc_err *err)
-{
-    return dsc_fail(err, code, NULL, "line %d, column %d: %.*s", error->line, error->column,
-                    (int)len, what);
+    where_of_byte(text, len, at, where, sizeof where);
+    return dsc_fail(err, code, where, "line %d, column %d: %s", error->line, error->column, what);
 }
 
 /* Jansson's sentence without its quotation of what the client wrote. */
@@ -766,21 +745,20 @@ static bool fail_syntax(const json_error_t *error, dsc_err *err)
     const char *const near = strstr(error->text, " near '");
     const size_t len = near ? (size_t)(near - error->text) : strlen(error->text);
 
-    return fail_parsed(error, FAULT_MALFORMED_JSON, error->text, len, err);
+    return dsc_fail(err, FAULT_MALFORMED_JSON, NULL, "line %d, column %d: %.*s", error->line,
+                    error->column, (int)len, error->text);
 }
 
 static bool fail_parse(const char *text, size_t len, const json_error_t *error, dsc_err *err)
 {
-    static const char too_large[] = "the number is too large",
-                      nul[] = "a text must not hold \\u0000";
-
     switch (json_error_code(error)) {
     case json_error_duplicate_key:
-        return fail_duplicate(text, len, error, err);
+        return fail_token(text, len, error, FAULT_DUPLICATE_KEY, "is there twice", err);
     case json_error_numeric_overflow:
-        return fail_parsed(error, FAULT_INVALID_VALUE, too_large, strlen(too_large), err);
+        return fail_token(text, len, error, FAULT_INVALID_VALUE, "the number is too large", err);
     case json_error_null_character:
-        return fail_parsed(error, FAULT_INVALID_VALUE, nul, strlen(nul), err);
+        return fail_token(text, len, error, FAULT_INVALID_VALUE, "a text must not hold \\u0000",
+                          err);
     case json_error_unknown: /* no sentence: an allocation failed */
     case json_error_out_of_memory:
         return fail_memory(err);
@@ -865,33 +843,38 @@ static bool set_value(dsc_hyper *hyper, const char *key, const json_t *value, ds
     return dsc_fail(err, FAULT_INVALID_VALUE, key, "must be a number, a word or a list");
 }
 
-/* The core writes the sentence; the code and the place are ours. */
-static bool set_row(dsc_hyper *hyper, const char *key, const json_t *value,
-                    const struct place *outer, dsc_err *err)
+/* The core writes the sentence; the code and the place, in what is at `outer`, are ours. */
+static bool fail_row(const char *outer, const char *key, int code, const char *text, dsc_err *err)
 {
-    const struct place place = {outer, key, NO_INDEX};
+    char where[WHERE_BYTES];
+
+    (void)snprintf(where, sizeof where, "%s", outer);
+    where_name(where, sizeof where, key);
+    return dsc_fail(err, code, where, "%s", text);
+}
+
+static bool set_row(dsc_hyper *hyper, const char *key, const json_t *value, const char *outer,
+                    dsc_err *err)
+{
     const bool known = dsc_hyper_find(hyper->spec, key) >= 0;
     dsc_err inner = {.code = DSC_OK};
 
     if (set_value(hyper, key, value, &inner))
         return true;
-    return fail_at(err, &place, known ? FAULT_INVALID_VALUE : FAULT_UNKNOWN_FIELD, "%s",
-                   inner.text);
+    return fail_row(outer, key, known ? FAULT_INVALID_VALUE : FAULT_UNKNOWN_FIELD, inner.text, err);
 }
 
-static bool check_rows(const dsc_hyper *hyper, const struct place *outer, dsc_err *err)
+static bool check_rows(const dsc_hyper *hyper, const char *outer, dsc_err *err)
 {
     dsc_err inner = {.code = DSC_OK};
-    const struct place place = {outer, inner.where, NO_INDEX};
 
     return dsc_hyper_check(hyper, &inner) ||
-           fail_at(err, &place, FAULT_INVALID_VALUE, "%s", inner.text);
+           fail_row(outer, inner.where, FAULT_INVALID_VALUE, inner.text, err);
 }
 
 bool field_hyper_decode(dsc_hyper *hyper, const char *text, size_t len, const char *where,
                         dsc_err *err)
 {
-    const struct place outer = {NULL, where, NO_INDEX};
     json_t *json = NULL;
     dsc_hyper changed = *hyper;
     const char *key;
@@ -903,9 +886,8 @@ bool field_hyper_decode(dsc_hyper *hyper, const char *text, size_t len, const ch
     json = parse(text, len, err);
     if (!json)
         goto done;
-    json_object_foreach(json, key,
-                        value) if (!set_row(&changed, key, value, &outer, err)) goto done;
-    ok = check_rows(&changed, &outer, err);
+    json_object_foreach(json, key, value) if (!set_row(&changed, key, value, where, err)) goto done;
+    ok = check_rows(&changed, where, err);
     if (ok)
         *hyper = changed;
 done:

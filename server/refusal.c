@@ -1,43 +1,13 @@
 #include "refusal.h"
 #include "fault.h"
 #include "shapes.h"
+#include "where.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 enum { POINTER_BYTES = 96 };
-
-/* A byte of a name in a JSON pointer (RFC 6901). */
-static size_t append_byte(char out[POINTER_BYTES], size_t n, char byte)
-{
-    if (n + 3 > POINTER_BYTES)
-        return n;
-    if (byte == '~' || byte == '/') {
-        out[n++] = '~';
-        byte = byte == '~' ? '0' : '1';
-    }
-    out[n++] = byte;
-    return n;
-}
-
-/* layout[1].shape[0] as /layout/1/shape/0, and labels["a.b"] as /labels/a.b. */
-static void pointer_of(const char *where, char out[POINTER_BYTES])
-{
-    bool quoted = false;
-    size_t n = 0;
-
-    out[n++] = '/';
-    for (; *where; where++) {
-        if (*where == '"')
-            quoted = !quoted;
-        else if (!quoted && (*where == '[' || *where == '.') && n + 2 < POINTER_BYTES)
-            out[n++] = '/';
-        else if (quoted || *where != ']')
-            n = append_byte(out, n, *where);
-    }
-    out[n] = '\0';
-}
 
 static bool has_row(const struct field *rows, const char *name)
 {
@@ -94,7 +64,7 @@ static void name_place(struct refused *item, const struct call *call, char point
                                   (route && has_row(route->request_headers, err->where))))
         item->header = err->where;
     else {
-        pointer_of(err->where, pointer);
+        where_pointer(err->where, pointer, POINTER_BYTES);
         item->pointer = pointer;
     }
     item->detail = err->text;

@@ -457,6 +457,16 @@ static void test_pointers(void **state)
         {"/v1/optimizers",
          "{\"name\":\"x\",\"family\":\"sgd\",\"config\":{\"learning_rate\":\"fast\"}}",
          "/config/learning_rate", "learning_rate", 422},
+        {"/v1/sessions", "{\"optimizer\":\"sgd\",\"coordinates\":1e999}", "/coordinates", "large",
+         422},
+        {"/v1/sessions", "{\"optimizer\":\"sgd\",\"clip_norm\":99999999999999999999}", "/clip_norm",
+         "large", 422},
+        {"/v1/sessions", "{\"optimizer\":\"sg\\u0000d\"}", "/optimizer", "u0000", 422},
+        {"/v1/sessions", "{\"optimizer\":\"sgd\",\"labels\":{\"a.b/c\":1}}", "/labels/a.b~1c",
+         "a.b/c", 422},
+        {"/v1/sessions",
+         "{\"layout\":[{\"name\":\"w\",\"shape\":[1]},{\"name\":\"w\",\"name\":\"w\"}]}",
+         "/layout/1/name", "twice", 400},
     };
 
     (void)state;
