@@ -13,6 +13,17 @@ bool livez_get(struct call *call, const void *in, void *out_, dsc_err *err)
     return true;
 }
 
+static bool queues_have_room(struct app *app, dsc_err *err)
+{
+    const struct journal_usage journal = journal_usage(app->journal);
+
+    if (pool_waiting(app->compute) < LIMIT_POOL_QUEUE &&
+        pool_waiting(app->control) < LIMIT_POOL_QUEUE && journal.waiting < LIMIT_JOURNAL_QUEUE)
+        return true;
+    return dsc_fail(err, FAULT_OVERLOADED, "", "a queue is full");
+}
+
+/* Could a step be taken now, and kept? */
 bool readyz_get(struct call *call, const void *in, void *out_, dsc_err *err)
 {
     struct health *out = out_;
@@ -21,7 +32,7 @@ bool readyz_get(struct call *call, const void *in, void *out_, dsc_err *err)
     if (atomic_load(&call->app->draining))
         return dsc_fail(err, FAULT_DRAINING, "", "the server is stopping");
     out->status = "ok";
-    return true;
+    return queues_have_room(call->app, err) && store_probe(call->app->store, err);
 }
 
 static bool list_families(struct call *call, struct field_list *list)

@@ -33,6 +33,10 @@ bool store_lock_dir(const char *dir, int *fd, dsc_err *err) DSC_MUST_CHECK;
 bool store_open(struct store **out, const char *dir, dsc_err *err) DSC_MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 
+/* Can it be written? Writes the same again and makes that durable, once a second at the most: a
+ * success is remembered that long. FAULT_STORAGE_FULL, FAULT_INTERNAL. */
+bool store_probe(struct store *store, dsc_err *err) DSC_MUST_CHECK;
+
 /* The calls between store_begin and store_end, on one thread, are one transaction: the others wait.
  * store_end makes them durable when `ok`, and otherwise undoes them; it returns whether they are
  * now durable. Transactions nest: the outermost decides, so a caller whose inner one was not ok

@@ -15,6 +15,7 @@ struct store {
     sqlite3 *db;
     pthread_mutex_t lock; /* recursive: a transaction holds it over its statements */
     int depth;            /* of store_begin */
+    uint64_t written_ns;  /* clock_ns of the last probe that went well, under the lock */
 };
 
 struct query {

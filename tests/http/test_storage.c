@@ -169,6 +169,18 @@ static void nothing_is_half_created(void **state)
     json_decref(ask("POST", "/v1/optimizers", "{\"name\":\"late\",\"family\":\"sgd\"}", 201));
 }
 
+/* A balancer sends its requests elsewhere meanwhile. */
+static void readiness_is_that_of_the_disk(void **state)
+{
+    (void)state;
+    disk.full = true;
+    refuse("GET", "/readyz", NULL);
+    refuse("GET", "/readyz", NULL);
+    json_decref(ask("GET", "/livez", NULL, 200));
+    disk.full = false;
+    json_decref(ask("GET", "/readyz", NULL, 200));
+}
+
 /* An update that could not be kept was not made: the same step later has the answer that it would
  * have had. */
 static void an_update_is_made_when_it_is_kept(void **state)
@@ -199,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_half_created),
+        cmocka_unit_test(readiness_is_that_of_the_disk),
         cmocka_unit_test(an_update_is_made_when_it_is_kept),
     };
 
