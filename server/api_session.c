@@ -300,7 +300,7 @@ static void update_free(void *own)
     free(update);
 }
 
-/* Descent-Step, Descent-Loss and Descent-Dtype of a binary body. */
+/* Descent-Step, Descent-Loss and Descent-Dtype, of a request in either format. */
 static bool read_headers(struct update *update, dsc_err *err)
 {
     const struct request *request = update->call->request;
@@ -318,7 +318,8 @@ static bool read_headers(struct update *update, dsc_err *err)
         update->step.has_step = true;
     }
     update->step.loss = loss ? strtod(loss, &end) : (double)NAN;
-    if (loss && (!isfinite(update->step.loss) || end == loss || *end))
+    if (loss && (strspn(loss, "+-.0123456789eE") != strlen(loss) || /* no hexadecimal */
+                 !isfinite(update->step.loss) || end == loss || *end))
         return dsc_fail(err, FAULT_INVALID_VALUE, "Descent-Loss",
                         "must be a finite number, not \"%.40s\"", loss);
     for (int i = 0; dtype && strcmp(dtype, vector_dtypes[update->dtype]) != 0; i++) {
@@ -372,6 +373,20 @@ static bool read_binary(struct update *update, size_t n, dsc_err *err)
     return true;
 }
 
+/* The body's step; a header that says another may not be passed over, as it guards the request. */
+static bool take_step(struct update *update, const struct update_in *in, dsc_err *err)
+{
+    if (!(in->seen.given & field_bit(&update_in_shape, "step")))
+        return true;
+    if (update->step.has_step && update->step.step != (uint64_t)in->step)
+        return dsc_fail(err, FAULT_INVALID_VALUE, "Descent-Step",
+                        "is %" PRIu64 ", and the body's step is %" PRId64, update->step.step,
+                        in->step);
+    update->step.has_step = true;
+    update->step.step = (uint64_t)in->step;
+    return true;
+}
+
 static bool read_json(struct update *update, size_t n, dsc_err *err)
 {
     struct call *call = update->call;
@@ -387,10 +402,9 @@ static bool read_json(struct update *update, size_t n, dsc_err *err)
         !field_decode(&update_in_shape, body ? (const char *)body->data : "", len, &in,
                       &call->arena, err))
         return false;
-    update->step.has_step = in.seen.given & field_bit(&update_in_shape, "step");
-    update->step.step = (uint64_t)in.step;
-    update->step.loss = in.seen.given & field_bit(&update_in_shape, "loss") ? in.loss : (double)NAN;
-    return count == n || wrong_length(n, count, err);
+    if (in.seen.given & field_bit(&update_in_shape, "loss"))
+        update->step.loss = in.loss;
+    return take_step(update, &in, err) && (count == n || wrong_length(n, count, err));
 }
 
 static bool answer_json(struct update *update, size_t n, dsc_err *err)
@@ -479,8 +493,8 @@ bool session_update(struct call *call, const void *in, void *out, dsc_err *err)
     if (!session_load(call->app->sessions, call->param[0], &update->session, call->work, err))
         return false;
     size_t n = session_n(update->session);
-    if (!(update->json_in ? read_json(update, n, err)
-                          : read_headers(update, err) && read_binary(update, n, err))) {
+    if (!read_headers(update, err) ||
+        !(update->json_in ? read_json : read_binary)(update, n, err)) {
         buf_drop(update->step.gradient);
         update->step.gradient = NULL;
         return false;

@@ -10,8 +10,8 @@ static const struct field step_etag[] = {
 
 static const struct field update_headers[] = {
     {"Descent-Step", FIELD_INT, .min = 0, .max = STEP_MAX,
-     .doc = "The session's step, with a binary body; without it a repeated request is a step."},
-    {"Descent-Loss", FIELD_REAL, .doc = "f where the caller stands, with a binary body."},
+     .doc = "The session's step, if the body has none; without any a repeated request is a step."},
+    {"Descent-Loss", FIELD_REAL, .doc = "f where the caller stands."},
     {"Descent-Dtype", FIELD_STRING, .words = vector_dtypes,
      .doc = "The format of a binary body, and of a binary reply; F32 by default."},
     {0},

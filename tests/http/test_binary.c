@@ -218,6 +218,48 @@ static void test_accept_chooses_the_format(void **state)
     calm_release(&subject.calm);
 }
 
+/* The headers are those of a request in JSON as well: the format of a binary reply, and the step.
+ */
+static void test_headers_with_json(void **state)
+{
+    static const char body[] = "{\"gradient\":[1,-2,0.5]}",
+                      with_step[] = "{\"gradient\":[1,-2,0.5],\"step\":0}";
+    json_t *const made = client_json(&client, "POST", "/v1/sessions",
+                                     "{\"optimizer\":\"sgd\",\"coordinates\":3}", 201);
+    char path[160], header[256];
+    uint16_t update[3];
+    float x[3];
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "/v1/sessions/%s/update",
+                   json_string_value(json_object_get(made, "id")));
+    struct asked asked = {"POST", path, "application/json", NULL, body, sizeof body - 1};
+    asked.headers = "Descent-Step: 1\r\n";
+    client_refused(&client, &asked, 409, "step_gap");
+    asked.headers = "Descent-Step: 0\r\nDescent-Dtype: BF16\r\n"
+                    "Accept: application/json;q=0.5, application/octet-stream\r\n";
+    for (int i = 0; i < 2; i++) { /* the second one is replayed */
+        const struct wire_reply reply = client_ask(&client, &asked);
+        assert_int_equal(reply.status, 200);
+        assert_int_equal(reply.replayed, i == 1);
+        assert_int_equal(reply.len, sizeof update);
+        assert_string_equal(client_header(&client, "Descent-Dtype", header), "BF16");
+        memcpy(update, reply.body, sizeof update);
+        vector_from_bytes(x, update, 3, VECTOR_BF16);
+        assert_true(x[0] < -0.0099 && x[0] > -0.0101 && x[1] > 0.0199 && x[1] < 0.0201);
+    }
+    asked.body = with_step;
+    asked.len = sizeof with_step - 1;
+    asked.headers = "Descent-Step: 0\r\n"; /* the same twice is fine */
+    assert_int_equal(client_ask(&client, &asked).status, 200);
+    asked.headers = "Descent-Step: 1\r\n";
+    client_refused(&client, &asked, 422, "invalid_value");
+    assert_non_null(strstr(client.wire.bytes, "\"header\":\"Descent-Step\""));
+    asked.headers = "Descent-Dtype: F64\r\n";
+    client_refused(&client, &asked, 422, "invalid_value");
+    json_decref(made);
+}
+
 static void test_bad_bytes_and_headers(void **state)
 {
     static const struct {
@@ -238,6 +280,8 @@ static void test_bad_bytes_and_headers(void **state)
         {"Descent-Loss: nan\r\n", "invalid_value", 12, 422},
         {"Descent-Loss: inf\r\n", "invalid_value", 12, 422},
         {"Descent-Loss: x\r\n", "invalid_value", 12, 422},
+        {"Descent-Loss: 0x10\r\n", "invalid_value", 12, 422},
+        {"Descent-Loss: \r\n", "invalid_value", 12, 422},
     };
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     struct subject subject;
@@ -338,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_step_table),
         cmocka_unit_test(test_accept_chooses_the_format),
+        cmocka_unit_test(test_headers_with_json),
         cmocka_unit_test(test_bad_bytes_and_headers),
         cmocka_unit_test(test_wrong_length_says_both),
         cmocka_unit_test(test_an_update_that_does_not_fit),

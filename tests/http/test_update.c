@@ -1,7 +1,7 @@
 /* test_update.c -- the step table over a real server, and what a kill -9 leaves
  *
  * Each test talks to build/descent as a child process over curl-like raw requests on one socket. */
-#include "tests/support/served.h"
+#include "tests/support/client.h"
 #include <jansson.h>
 
 #include <cmocka.h>
@@ -91,6 +91,100 @@ static void test_step_table(void **state)
     expect_update(path, "{\"gradient\":[4,0],\"step\":2}", -2, 0, 3, false);
 }
 
+/* "The same" is said of the numbers, rounded to float32: not of how they are written, nor of the
+ * loss, nor of the format they come in. */
+static void test_the_same_gradient(void **state)
+{
+    static const float next_to_one[2] = {1.00000012f, -2};
+    static const char *const same[] = {
+        "{\"gradient\":[1.0000001,-2],\"step\":0}",
+        "{\"gradient\":[1.00000011920928955078125,-2.0],\"step\":0}",
+        "{ \"step\" : 0, \"loss\": 3, \"gradient\" : [ 10000001e-7 , -0.2e1 ] }",
+        "{\"gradient\":[1.00000012,-2],\"step\":0,\"loss\":-1e300}",
+    };
+    static const char *const others[] = {
+        "{\"gradient\":[1.0000002,-2],\"step\":0}",
+        "{\"gradient\":[1,-2],\"step\":0}",
+        "{\"gradient\":[-2,1.0000001],\"step\":0}",
+    };
+    char path[128];
+    struct client client;
+
+    (void)state;
+    make_halving_sgd();
+    open_session("half", "strict", path);
+    json_t *const first = ask("POST", path, same[0], 200);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        json_t *const again = ask("POST", path, same[i], 200);
+        assert_true(json_is_true(json_object_get(again, "replayed")));
+        assert_true(json_equal(json_object_get(again, "update"), json_object_get(first, "update")));
+        json_decref(again);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        refuse("POST", path, others[i], 422, "step_payload_mismatch");
+    client_open(&client, &server);
+    const struct asked bytes = {.method = "POST",
+                                .path = path,
+                                .type = "application/octet-stream",
+                                .headers = "Descent-Step: 0\r\nDescent-Loss: 7\r\n",
+                                .body = next_to_one,
+                                .len = sizeof next_to_one};
+    const struct wire_reply reply = client_ask(&client, &bytes);
+    assert_true(reply.status == 200 && reply.replayed);
+    client_close(&client);
+    json_decref(first);
+}
+
+/* A zero that is negative has other bits. */
+static void test_the_sign_of_zero(void **state)
+{
+    char path[128];
+
+    (void)state;
+    make_halving_sgd();
+    open_session("half", "strict", path);
+    expect_update(path, "{\"gradient\":[0,1],\"step\":0}", 0, -0.5, 1, false);
+    refuse("POST", path, "{\"gradient\":[-0.0,1],\"step\":0}", 422, "step_payload_mismatch");
+    expect_update(path, "{\"gradient\":[0e5,1],\"step\":0}", 0, -0.5, 1, true);
+}
+
+/* Each request has all of the mistakes from its own on; the first of them is what is named. */
+static void test_order_of_checks(void **state)
+{
+    static const struct {
+        const char *type, *headers, *body, *code;
+        bool real; /* the session is there */
+        int status;
+    } row[] = {
+        {"text/html", "Content-Length: 99999999999\r\n", "", "body_too_large", false, 413},
+        {"text/html", NULL, "{\"gradient\":[1e39", "unsupported_media_type", false, 415},
+        {"application/json", NULL, "{\"gradient\":[1e39", "not_found", false, 404},
+        {"application/json", NULL, "{\"gradient\":[1e39],\"step\":5", "malformed_json", true, 400},
+        {"application/json", NULL, "{\"gradient\":[1e39],\"step\":-5}", "invalid_value", true, 422},
+        {"application/json", NULL, "{\"gradient\":[1e39],\"step\":5}", "dimension_mismatch", true,
+         422},
+        {"application/json", NULL, "{\"gradient\":[1,1e39],\"step\":5}", "non_finite_gradient",
+         true, 422},
+        {"application/json", NULL, "{\"gradient\":[1,1],\"step\":5}", "step_gap", true, 409},
+    };
+    char path[128];
+    struct client client;
+
+    (void)state;
+    open_session("sgd", "strict", path);
+    client_open(&client, &server);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        const struct asked asked = {.method = "POST",
+                                    .path = row[i].real ? path : "/v1/sessions/ses_x/update",
+                                    .type = row[i].type,
+                                    .headers = row[i].headers,
+                                    .body = row[i].body,
+                                    .len = strlen(row[i].body)};
+        client_refused(&client, &asked, row[i].status, row[i].code);
+    }
+    client_close(&client);
+}
+
 static void test_bad_bodies(void **state)
 {
     static const struct {
@@ -160,9 +254,9 @@ static void test_killed_continues(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_step_table),
-        cmocka_unit_test(test_bad_bodies),
-        cmocka_unit_test(test_things_that_are_not_there),
+        cmocka_unit_test(test_step_table),       cmocka_unit_test(test_the_same_gradient),
+        cmocka_unit_test(test_the_sign_of_zero), cmocka_unit_test(test_order_of_checks),
+        cmocka_unit_test(test_bad_bodies),       cmocka_unit_test(test_things_that_are_not_there),
         cmocka_unit_test(test_killed_continues),
     };
     return cmocka_run_group_tests(tests, start, stop);
