@@ -53,7 +53,8 @@ struct field {
     size_t max_items; /* of lists of numbers and of strings */
     const char *const *words;  /* FIELD_WORD, FIELD_WORDS, FIELD_WORD_OR_REALS: NULL-terminated */
     const struct shape *shape; /* FIELD_OBJECT, FIELD_LIST */
-    const char *format;        /* OpenAPI's word for a text: "date-time"; or NULL */
+    const char *format;        /* of a text: "date-time"; of a FIELD_JSON: "config", parameters of
+                                  a family; or NULL. Only for OpenAPI */
     double initial;            /* what a BOOL, INT, REAL or WORD is when it is not given */
     const char *doc;           /* a sentence, units included */
 };

@@ -25,6 +25,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,15 +87,19 @@ static json_t *typed(const char *type)
     return one("type", text(type));
 }
 
+/* 10 and not 10.0 where it is a whole number. */
+static json_t *whole_or_real(double value)
+{
+    return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value)
+                                                       : json_real(value);
+}
+
 /* The row's min and max under the names that the kind's schema has for them. */
 static json_t *bounded(json_t *schema, const struct field *row, const char *min, const char *max)
 {
     if (row->min == 0 && row->max == 0)
         return schema;
-    if (row->kind == FIELD_REAL || row->kind == FIELD_REALS || row->kind == FIELD_WORD_OR_REALS)
-        return with(with(schema, min, json_real(row->min)), max, json_real(row->max));
-    return with(with(schema, min, json_integer((json_int_t)row->min)), max,
-                json_integer((json_int_t)row->max));
+    return with(with(schema, min, whole_or_real(row->min)), max, whole_or_real(row->max));
 }
 
 static json_t *number(const struct field *row, const char *type)
@@ -167,7 +172,7 @@ static json_t *schema_of_kind(const struct field *row)
     case FIELD_LABELS:
         return labels(row);
     case FIELD_JSON:
-        return typed("object");
+        return row->format ? reference("schemas", row->format) : typed("object");
     case FIELD_ANY:
         return json_object();
     case FIELD_VECTOR:
@@ -251,9 +256,54 @@ static json_t *add_shape(json_t *schemas, const struct shape *shape, bool closed
     return schemas;
 }
 
+/* --- parameters of families, by their own rows --- */
+
+static json_t *parameter_of_family(const dsc_hyper_spec *row)
+{
+    json_t *schema;
+
+    if (row->kind == DSC_HYPER_WORD)
+        schema = with(with(typed("string"), "enum", words_of(row->words)), "default",
+                      text(row->words[(int)row->initial]));
+    else
+        schema =
+            with(with(with(typed(row->kind == DSC_HYPER_INT ? "integer" : "number"),
+                           row->open ? "exclusiveMinimum" : "minimum", whole_or_real(row->min)),
+                      "maximum", whole_or_real(row->max)),
+                 "default", whole_or_real(row->initial));
+    return with(schema, "description", text(row->doc));
+}
+
+/* In a request what is left out has its default; in a reply nothing is. */
+static json_t *config_of(const dsc_family *family)
+{
+    json_t *properties = json_object();
+
+    for (const dsc_hyper_spec *row = family->hyper; row->name; row++)
+        properties = with(properties, row->name, parameter_of_family(row));
+    return with(with(with(with(typed("object"), "title", text(family->name)), "description",
+                          text(family->doc)),
+                     "properties", properties),
+                "additionalProperties", json_false());
+}
+
+static json_t *add_configs(json_t *schemas)
+{
+    json_t *all = json_array();
+    char name[80];
+
+    for (size_t i = 0; dsc_families[i]; i++) {
+        snprintf(name, sizeof name, "config_%s", dsc_families[i]->name);
+        schemas = with(schemas, name, config_of(dsc_families[i]));
+        all = push(all, reference("schemas", name));
+    }
+    return with(schemas, "config",
+                with(one("description", text("The parameters of one family.")), "anyOf", all));
+}
+
 static json_t *all_schemas(void)
 {
-    json_t *schemas = add_shape(json_object(), &problem_shape, false);
+    json_t *schemas = add_configs(add_shape(json_object(), &problem_shape, false));
     const struct route *route;
 
     for (size_t i = 0; (route = route_at(i)); i++) {

@@ -73,7 +73,8 @@ static const struct field family_rows[] = {
     {"doc", FIELD_STRING, AT(family_body, doc), .doc = "What it is."},
     {"source", FIELD_STRING, AT(family_body, source), .doc = "Where it comes from."},
     {"learned", FIELD_BOOL, AT(family_body, learned), .doc = "Whether it has weights."},
-    {"config", FIELD_JSON, AT(family_body, config), .doc = "Its default config."},
+    {"config", FIELD_JSON, AT(family_body, config), .format = "config",
+     .doc = "Its default config."},
     {0},
 };
 static SHAPE(family, "A kind of optimizer.", family_body);
@@ -97,7 +98,7 @@ static const struct field optimizer_new_rows[] = {
      .doc = "Lower-case letters, digits, '.', '_' and '-'; begins with a letter or digit."},
     {"family", FIELD_STRING, AT(optimizer_new, family), FIELD_REQUIRED, 1, 63,
      .doc = "See GET /v1."},
-    {"config", FIELD_JSON, AT(optimizer_new, config), FIELD_OPTIONAL,
+    {"config", FIELD_JSON, AT(optimizer_new, config), FIELD_OPTIONAL, .format = "config",
      .doc = "Of the family; the rest is default."},
     {"description", FIELD_STRING, AT(optimizer_new, description), FIELD_OPTIONAL, 0,
      LIMIT_DESCRIPTION_BYTES, .doc = "For people."},
@@ -110,7 +111,8 @@ SHAPE(optimizer_new, "An optimizer to create.", optimizer_new);
 static const struct field optimizer_rows[] = {
     {"name", FIELD_STRING, AT(optimizer_body, name), .doc = "Its name."},
     {"family", FIELD_STRING, AT(optimizer_body, family), .doc = "Its kind."},
-    {"config", FIELD_JSON, AT(optimizer_body, config), .doc = "The whole config."},
+    {"config", FIELD_JSON, AT(optimizer_body, config), .format = "config",
+     .doc = "The whole config."},
     {"description", FIELD_STRING, AT(optimizer_body, description), .doc = "For people."},
     {"labels", FIELD_LABELS, AT(optimizer_body, labels), .doc = "Short texts by name."},
     {"source", FIELD_STRING, AT(optimizer_body, source), .doc = "builtin or user."},
@@ -184,7 +186,7 @@ static const struct field alias_move_page_rows[] = {
 SHAPE(alias_move_page, "A page of an alias's history.", page_body);
 
 static const struct field version_new_rows[] = {
-    {"config", FIELD_JSON, AT(version_new, config), FIELD_REQUIRED,
+    {"config", FIELD_JSON, AT(version_new, config), FIELD_REQUIRED, .format = "config",
      .doc = "Of a hand-designed family."},
     {0},
 };
@@ -194,7 +196,8 @@ static const struct field version_rows[] = {
     {"optimizer", FIELD_STRING, AT(version_body, optimizer), .doc = "Its optimizer's name."},
     {"version", FIELD_INT, AT(version_body, version), .doc = "1, 2, ..."},
     {"family", FIELD_STRING, AT(version_body, family), .doc = "Its kind."},
-    {"config", FIELD_JSON, AT(version_body, config), .doc = "The whole config."},
+    {"config", FIELD_JSON, AT(version_body, config), .format = "config",
+     .doc = "The whole config."},
     {"sha256", FIELD_STRING, AT(version_body, sha256), .doc = "Of the weights file we serve."},
     {"size_bytes", FIELD_INT, AT(version_body, size_bytes), .doc = "Of that file."},
     {"weights_count", FIELD_INT, AT(version_body, weights_count), .doc = "Numbers in it."},

@@ -100,6 +100,13 @@ static bool check_minimum(const struct held *held, const json_t *limit)
            fails(held, "is below %g", json_number_value(limit));
 }
 
+static bool check_above(const struct held *held, const json_t *limit)
+{
+    return !json_is_number(held->value) ||
+           json_number_value(held->value) > json_number_value(limit) ||
+           fails(held, "is not above %g", json_number_value(limit));
+}
+
 static bool check_maximum(const struct held *held, const json_t *limit)
 {
     return !json_is_number(held->value) ||
@@ -279,6 +286,7 @@ static const struct {
     {"type", check_type},
     {"enum", check_enum},
     {"minimum", check_minimum},
+    {"exclusiveMinimum", check_above},
     {"maximum", check_maximum},
     {"minLength", check_min_length},
     {"maxLength", check_max_length},
@@ -293,6 +301,7 @@ static const struct {
     {"maxProperties", check_max_properties},
     {"anyOf", check_any_of},
     {"oneOf", check_one_of},
+    {"title", check_nothing},
     {"description", check_nothing},
     {"default", check_nothing},
 };

@@ -175,6 +175,12 @@ static void rows_become_schemas(void **state)
                         "{\"$ref\": \"#/components/schemas/layout\"}"));
     assert_true(
         is_json(json_object_get(property("info", "dtypes"), "items"), "{\"type\": \"string\"}"));
+    assert_true(is_json(property("optimizer_new", "config"),
+                        "{\"$ref\": \"#/components/schemas/config\","
+                        " \"description\": \"Of the family; the rest is default.\"}"));
+    assert_true(is_json(json_object_get(property("config_lstm", "layers"), "default"), "2"));
+    assert_true(
+        is_json(json_object_get(property("config_sgd", "learning_rate"), "default"), "0.01"));
     assert_true(is_json(property("update_in", "gradient"),
                         "{\"type\": \"array\", \"items\": {\"type\": \"number\"},"
                         " \"description\": \"One number a coordinate.\"}"));

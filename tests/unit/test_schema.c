@@ -26,6 +26,7 @@ static const struct {
     {"{'enum': ['a', null]}", "'a'", "'b'", "none of the words"},
     {"{'minimum': 1, 'maximum': 2}", "2", "3", "above 2"},
     {"{'minimum': 1, 'maximum': 2}", "1", "0", "below 1"},
+    {"{'exclusiveMinimum': 0}", "0.1", "0", "not above 0"},
     {"{'minLength': 1, 'maxLength': 2}", "'\xc3\xa4\xc3\xa4'", "'abc'", "too long"},
     {"{'minLength': 1}", "'a'", "''", "too short"},
     {"{'format': 'date-time'}", "'2026-11-25T15:00:00.123Z'", "'2026-11-25 15:00'", "no time"},
