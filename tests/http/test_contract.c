@@ -317,6 +317,8 @@ static json_t *sample(const json_t *schema)
     const json_t *const words = json_object_get(schema, "enum");
     const json_int_t items = json_integer_value(json_object_get(schema, "minItems"));
 
+    if (json_object_get(schema, "anyOf"))
+        return sample(json_array_get(json_object_get(schema, "anyOf"), 0));
     if (words)
         return json_deep_copy(json_array_get(words, 0));
     if (type && strcmp(type, "string") == 0)

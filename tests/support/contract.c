@@ -31,24 +31,19 @@ struct seen {
     int status;
     const char *path; /* of the document, or NULL */
     const json_t *response;
+    char *why; /* [CONTRACT_WHY_BYTES] */
 };
 
-/* cmocka can fail a test on its own thread only. */
-static void __attribute__((format(printf, 2, 3)))
-violated(const struct seen *seen, const char *fmt, ...)
+/* The sentence, in seen->why; false. */
+static bool __attribute__((format(printf, 2, 3)))
+differs(const struct seen *seen, const char *fmt, ...)
 {
-    char what[512];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(what, sizeof what, fmt, args);
+    vsnprintf(seen->why, CONTRACT_WHY_BYTES, fmt, args);
     va_end(args);
-    if (gettid() == getpid())
-        fail_msg("%s %s -> %d is not as described: %s\n%.300s\n%.300s", seen->method, seen->target,
-                 seen->status, what, seen->head, seen->len < 100000 ? seen->body : "");
-    fprintf(stderr, "%s %s -> %d is not as described: %s\n", seen->method, seen->target,
-            seen->status, what);
-    _exit(1);
+    return false;
 }
 
 /* --- the document --- */
@@ -159,9 +154,10 @@ static const json_t *response_of(const struct seen *seen)
     char key[16];
 
     if (!row)
-        return seen->status == 404 ? json_object_get(routeless, "404.not_found")
-               : seen->path        ? json_object_get(routeless, "405.method_not_allowed")
-                                   : NULL;
+        return seen->status == 404 && !seen->path ? json_object_get(routeless, "404.not_found")
+               : seen->status == 405 && seen->path
+                   ? json_object_get(routeless, "405.method_not_allowed")
+                   : NULL;
     snprintf(key, sizeof key, "%d", seen->status);
     const json_t *const response = json_object_get(json_object_get(row, "responses"), key);
     return response ? schema_follow(contract.document, response) : NULL;
@@ -200,21 +196,19 @@ static json_t *header_value(const json_t *schema, const char *text)
     return json_string(text);
 }
 
-static void check_header(const struct seen *seen, const char *name, const json_t *row)
+static bool check_header(const struct seen *seen, const char *name, const json_t *row)
 {
     const json_t *const about = schema_follow(contract.document, row);
     const json_t *const schema = json_object_get(about, "schema");
     char text[256], why[SCHEMA_WHY_BYTES];
 
-    if (!header(seen->head, name, text)) {
-        if (json_is_true(json_object_get(about, "required")))
-            violated(seen, "the header %s is missing", name);
-        return;
-    }
+    if (!header(seen->head, name, text))
+        return !json_is_true(json_object_get(about, "required")) ||
+               differs(seen, "the header %s is missing", name);
     json_t *const value = header_value(schema, text);
-    if (!schema_fits(contract.document, schema, value, why))
-        violated(seen, "the header %s: %s", name, why);
+    const bool ok = schema_fits(contract.document, schema, value, why);
     json_decref(value);
+    return ok || differs(seen, "the header %s: %s", name, why);
 }
 
 /* Those of HTTP itself. */
@@ -241,32 +235,42 @@ static bool has_header(const json_t *headers, const char *name)
     return false;
 }
 
-static void check_headers(const struct seen *seen)
+static bool check_headers(const struct seen *seen)
 {
     const json_t *const headers = json_object_get(seen->response, "headers");
     const char *name;
     json_t *row;
 
-    json_object_foreach((json_t *)headers, name, row) check_header(seen, name, row);
+    json_object_foreach((json_t *)headers, name, row)
+    {
+        if (!check_header(seen, name, row))
+            return false;
+    }
     for (const char *line = seen->head; (line = strchr(line, '\n')) != NULL && *++line != '\r';) {
         char got[128];
         snprintf(got, sizeof got, "%.*s", (int)strcspn(line, ":\r"), line);
         if (!is_plain_header(got) && !has_header(headers, got))
-            violated(seen, "the header %s is not described", got);
+            return differs(seen, "the header %s is not described", got);
     }
+    return true;
 }
 
 /* --- bodies --- */
 
-static void check_problem(const struct seen *seen, const json_t *body)
+/* The document says the reply's status, and names the request. */
+static bool check_problem(const struct seen *seen, const json_t *body)
 {
-    const json_t *const status = json_object_get(body, "status");
+    const json_int_t status = json_integer_value(json_object_get(body, "status"));
+    const char *const id = json_string_value(json_object_get(body, "request_id"));
+    char sent[256] = "";
 
-    if (json_integer_value(status) != seen->status)
-        violated(seen, "the document says %lld", (long long)json_integer_value(status));
+    if (status != seen->status)
+        return differs(seen, "the document says %lld", (long long)status);
+    return (header(seen->head, "X-Request-Id", sent) && id && strcmp(id, sent) == 0) ||
+           differs(seen, "the document is of request %s, the reply of %s", id ? id : "", sent);
 }
 
-static void check_json(const struct seen *seen, const char *type, const json_t *schema)
+static bool check_json(const struct seen *seen, const char *type, const json_t *schema)
 {
     char why[SCHEMA_WHY_BYTES];
     json_error_t error;
@@ -274,29 +278,25 @@ static void check_json(const struct seen *seen, const char *type, const json_t *
         json_loadb(seen->body, seen->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 
     if (!body)
-        violated(seen, "no JSON: %s", error.text);
-    if (!schema_fits(contract.document, schema, body, why))
-        violated(seen, "%s", why);
-    if (strcmp(type, "application/problem+json") == 0)
-        check_problem(seen, body);
+        return differs(seen, "no JSON: %s", error.text);
+    bool ok = schema_fits(contract.document, schema, body, why) || differs(seen, "%s", why);
+    if (ok && strcmp(type, "application/problem+json") == 0)
+        ok = check_problem(seen, body);
     json_decref(body);
+    return ok;
 }
 
-static void check_body(const struct seen *seen)
+static bool check_body(const struct seen *seen)
 {
     const json_t *const content = json_object_get(seen->response, "content");
     char type[256] = "";
 
-    if (!content) {
-        if (seen->len > 0)
-            violated(seen, "there is a body");
-        return;
-    }
+    if (!content)
+        return seen->len == 0 || differs(seen, "there is a body");
     if (!header(seen->head, "Content-Type", type) || !json_object_get(content, type))
-        violated(seen, "the media type \"%s\" is not described", type);
+        return differs(seen, "the media type \"%s\" is not described", type);
     const json_t *const schema = json_object_get(json_object_get(content, type), "schema");
-    if (schema && strcmp(seen->method, "HEAD") != 0)
-        check_json(seen, type, schema);
+    return !schema || strcmp(seen->method, "HEAD") == 0 || check_json(seen, type, schema);
 }
 
 /* --- the record --- */
@@ -331,19 +331,51 @@ static void record(const struct seen *seen)
     pthread_mutex_unlock(&contract.lock);
 }
 
+/* --- a reply --- */
+
+static bool judge(struct seen *seen)
+{
+    (void)contract_document();
+    if (sscanf(seen->head, "HTTP/1.1 %d", &seen->status) != 1)
+        return differs(seen, "there is no status line");
+    seen->path = contract_path(seen->target);
+    seen->response = response_of(seen);
+    if (!seen->response)
+        return differs(seen, "the status %d is not declared", seen->status);
+    return check_headers(seen) && check_body(seen);
+}
+
+bool contract_allows(const char *method, const char *target, const char *head, const void *body,
+                     size_t len, char why[CONTRACT_WHY_BYTES])
+{
+    struct seen seen = {
+        .method = method, .target = target, .head = head, .body = body, .len = len, .why = why};
+
+    return judge(&seen);
+}
+
+/* cmocka can fail a test on its own thread only. */
+static void fail_reply(const struct seen *seen)
+{
+    char text[2048];
+
+    snprintf(text, sizeof text, "%s %s is not answered as described: %s\n%.600s\n%.600s\n",
+             seen->method, seen->target, seen->why, seen->head,
+             seen->len < 100000 && seen->body ? seen->body : "");
+    if (gettid() == getpid())
+        fail_msg("%s", text);
+    fputs(text, stderr);
+    _exit(1);
+}
+
 void contract_check(const char *method, const char *target, const char *head, const void *body,
                     size_t len)
 {
-    struct seen seen = {.method = method, .target = target, .head = head, .body = body, .len = len};
+    char why[CONTRACT_WHY_BYTES];
+    struct seen seen = {
+        .method = method, .target = target, .head = head, .body = body, .len = len, .why = why};
 
-    (void)contract_document();
-    if (sscanf(head, "HTTP/1.1 %d", &seen.status) != 1)
-        violated(&seen, "no status line");
-    seen.path = contract_path(target);
-    seen.response = response_of(&seen);
-    if (!seen.response)
-        violated(&seen, "the status is not declared");
-    check_headers(&seen);
-    check_body(&seen);
+    if (!judge(&seen))
+        fail_reply(&seen);
     record(&seen);
 }

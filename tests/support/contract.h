@@ -29,8 +29,12 @@ const json_t *contract_document(void);
 void contract_check(const char *method, const char *target, const char *head, const void *body,
                     size_t len);
 
-/* The template that fits a path, and the length of the match by literal bytes; NULL when none
- * does. */
+/* The same as a question, and not recorded: false with a sentence in `why`. */
+#define CONTRACT_WHY_BYTES 512
+bool contract_allows(const char *method, const char *target, const char *head, const void *body,
+                     size_t len, char why[CONTRACT_WHY_BYTES]);
+
+/* The template that fits a path, one without parameters before others; NULL when none does. */
 const char *contract_path(const char *target);
 
 #endif
