@@ -16,7 +16,7 @@
  * versions may add to them. Sizes of texts are in bytes of UTF-8 here and in characters there: a
  * text that fits the first fits the second.
  *
- * Held to account by. tests/unit/test_openapi.c, tests/http/test_contract.c. */
+ * Held to account by. tests/unit/test_openapi.c, tests/http/test_description.c. */
 #include "openapi.h"
 #include "api.h"
 #include "fault.h"

@@ -3,7 +3,7 @@
  * served_ask, client_ask and whoever reads a reply by other means call contract_check, which fails
  * the test unless the description allows the reply: the status at that route, each header, the
  * media type, the body. The description is that of the server sources the test is linked with;
- * test_contract compares it with the one that the server serves.
+ * test_description compares it with the one that the server serves.
  *
  * What was seen is written to <the test program>.seen, a line each:
  *

@@ -1,4 +1,4 @@
-/* test_contract.c -- every route as its description has it, from the description alone
+/* test_description.c -- every route as its description has it, from the description alone
  *
  * Whatever the tables of routes come to hold, each operation is sent what it must refuse whatever
  * it is for: a length it cannot take, a media type it does not know, JSON that is none, names that
