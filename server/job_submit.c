@@ -120,6 +120,13 @@ static bool take_first(struct training_spec *spec, const struct jobs_means *mean
     return true;
 }
 
+static bool check_alias(const char *alias, dsc_err *err)
+{
+    return !alias || registry_alias_ok(alias) ||
+           dsc_fail(err, FAULT_INVALID_VALUE, "alias",
+                    "\"%.32s\" must match ^[a-z0-9][a-z0-9._-]{0,31}$", alias);
+}
+
 bool training_spec_read(struct training_spec *spec, const struct jobs_means *means,
                         const char *text, size_t len, dsc_arena *arena, dsc_err *err)
 {
@@ -127,7 +134,8 @@ bool training_spec_read(struct training_spec *spec, const struct jobs_means *mea
            spec_train_decode(&spec->text, text, len, NULL, spec->datasets, arena, err) &&
            find_optimizer(spec, means, arena, err) && take_optimizer(spec, text, len, arena, err) &&
            find_first(spec, means, arena, err) && take_first(spec, means, err) &&
-           take_teacher(spec, means, arena, err) && dsc_train_check(&spec->text.core, err);
+           take_teacher(spec, means, arena, err) && check_alias(spec->text.alias, err) &&
+           dsc_train_check(&spec->text.core, err);
 }
 
 void training_spec_clear(struct training_spec *spec)

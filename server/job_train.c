@@ -18,6 +18,7 @@ struct training {
     struct training_spec spec;
     dsc_train *train;
     unsigned char *saved; /* [dsc_train_bytes] after the last epoch that was whole */
+    bool unaliased;       /* the alias that was asked for cannot be had */
     bool cut;             /* an epoch was not: the train is worth nothing any more */
 };
 
@@ -230,11 +231,29 @@ static bool conclude(struct training *t, int64_t version, dsc_err *err)
            dsc_fail(err, FAULT_OUT_OF_MEMORY, "", "no memory for the result");
 }
 
+/* Let the spec's alias point at it, unless the training diverged. */
+static bool point_alias(struct training *t, const struct version_row *version, dsc_err *err)
+{
+    const char *const alias = t->unaliased ? NULL : t->spec.text.alias;
+    struct store *const store = t->means->store;
+    struct alias_row there;
+    dsc_err why = {0};
+
+    if (!alias || dsc_train_progress_of(t->train).state == DSC_TRAIN_DIVERGED)
+        return true;
+    const bool found =
+        store_alias_find(store, version->optimizer, alias, &there, &t->work->arena, &why);
+    if (!found && why.code != FAULT_NOT_FOUND)
+        return dsc_fail(err, why.code, why.where, "%s", why.text);
+    return store_alias_put(store, version, alias, !found, err);
+}
+
 /* All of it or nothing: *mine false undoes the version. */
 static bool store_result(struct training *t, struct version_row *version, struct buf *file,
                          bool *mine, dsc_err *err)
 {
-    return (!file || store_version_insert(t->means->store, version, file, err)) &&
+    return (!file || (store_version_insert(t->means->store, version, file, err) &&
+                      point_alias(t, version, err))) &&
            conclude(t, file ? version->number : 0, err) && work_finish(t->work, mine, err) && *mine;
 }
 
@@ -254,12 +273,29 @@ static bool settle(struct training *t, bool *mine, dsc_err *err)
     return ok;
 }
 
+/* An optimizer that got too many aliases meanwhile does not make hours of work vain. */
+static bool settle_somehow(struct training *t, bool *mine, dsc_err *err)
+{
+    dsc_err why = {0};
+
+    if (settle(t, mine, &why))
+        return true;
+    if (!*mine)
+        return false;
+    if (why.code == FAULT_QUOTA_EXCEEDED && !t->unaliased) {
+        t->unaliased = true;
+        return event_log(t->means->store, t->work->row.seq, "the alias is one too many", err) &&
+               settle(t, mine, err);
+    }
+    return dsc_fail(err, why.code, why.where, "%s", why.text);
+}
+
 static bool finish(struct training *t, dsc_err *err)
 {
     bool mine;
 
     if (!t->cut && !is_running(t)) {
-        if (settle(t, &mine, err))
+        if (settle_somehow(t, &mine, err))
             return true;
         if (mine)
             return false;

@@ -358,6 +358,44 @@ static void test_init_from(void **state)
     assert_true(store_version_delete(room->store, "mine", 1, NULL));
 }
 
+static int64_t aliased(struct room *room, const char *alias)
+{
+    struct alias_row row;
+
+    assert_true(store_alias_find(room->store, "mine", alias, &row, &room->arena, NULL));
+    return row.version;
+}
+
+/* The alias follows from version to version; where there is no room for one more, the version is
+ * kept all the same. */
+static void test_alias(void **state)
+{
+    struct room *const room = *state;
+    struct alias_row none;
+    struct job_row row;
+    char alias[16];
+
+    jobs_start(room, 1, 1);
+    for (int64_t number = 1; number <= 2; number++) {
+        row = submit(room, JOB_META_TRAIN,
+                     training(room, "mine", 5, SMALL ",\"alias\":\"candidate\""));
+        await_success(room, row.id);
+        assert_int_equal(aliased(room, "candidate"), number);
+    }
+    refuse(room, JOB_META_TRAIN, training(room, "mine", 5, ",\"alias\":\"No\""),
+           FAULT_INVALID_VALUE, "alias");
+    const struct version_row first = version(room, "mine", 1);
+    for (int i = 1; i < LIMIT_ALIASES; i++) {
+        snprintf(alias, sizeof alias, "a%d", i);
+        assert_true(store_alias_put(room->store, &first, alias, true, NULL));
+    }
+    row = submit(room, JOB_META_TRAIN, training(room, "mine", 5, ",\"alias\":\"one-more\""));
+    row = await_success(room, row.id);
+    expect_events(room, &row, "ssmlsd");
+    assert_int_equal(version(room, "mine", 0).number, 3);
+    assert_false(store_alias_find(room->store, "mine", "one-more", &none, &room->arena, NULL));
+}
+
 /* Weights that leave the finite end the job; what was best before is kept. */
 static void test_diverged(void **state)
 {
@@ -672,6 +710,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restarted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_side_by_side, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_init_from, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_alias, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_diverged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_transitions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown, set_up, tear_down),
