@@ -106,6 +106,34 @@ class Torch(WithServer):
         theirs, _ = self.train(lambda m: torch.optim.Adam(m.parameters(), lr=0.05), 50)
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
+    def test_saved_and_loaded_it_goes_on_to_the_bit(self):
+        import io
+
+        import torch
+
+        from descent.torch import DescentOptimizer
+
+        def steps(parameter, optimizer, count):
+            for _ in range(count):
+                optimizer.zero_grad()
+                (parameter**4).sum().backward()
+                optimizer.step()
+
+        parameter = torch.nn.Parameter(torch.linspace(1, 2, 5))
+        optimizer = DescentOptimizer([parameter], "adam-fast", client=self.client)
+        steps(parameter, optimizer, 5)
+        file = io.BytesIO()
+        torch.save({"parameter": parameter.detach(), "optimizer": optimizer.state_dict()}, file)
+        steps(parameter, optimizer, 5)
+        for _ in range(2):  # more than once
+            file.seek(0)
+            saved = torch.load(file)
+            again = torch.nn.Parameter(saved["parameter"].clone())
+            resumed = DescentOptimizer([again], "adam-fast", client=self.client)
+            resumed.load_state_dict(saved["optimizer"])
+            steps(again, resumed, 5)
+            self.assertTrue(torch.equal(again, parameter))
+
     def test_closure_and_missing_gradients(self):
         import torch
 
