@@ -27,13 +27,15 @@ void calm_release(struct calm *calm)
     *calm = (struct calm) {0};
 }
 
-/* Sign and fraction are random bits, the exponent is one of 24. A 16-bit format keeps the first of
- * the fraction's bits. */
+/* Sign and fraction are random bits, the exponent is one of 24, or, because halves below 2^-14 have
+ * fewer digits, of 18. A 16-bit format keeps the first of the fraction's bits. */
 static float random_float(dsc_rng *rng, enum vector_dtype dtype)
 {
     uint64_t bits = dsc_rng_u64(rng);
     uint32_t kept = dtype == VECTOR_F32 ? 0x807fffffu : 0x807f0000u;
-    uint32_t word = ((uint32_t)bits & kept) | (uint32_t)(107 + (bits >> 32) % 24) << 23;
+    const uint32_t least = dtype == VECTOR_F16 ? 113 : 107;
+    uint32_t word = ((uint32_t)bits & kept) | (least + (uint32_t)(bits >> 32) % (131 - least))
+                                                  << 23;
     float value;
 
     memcpy(&value, &word, sizeof value);

@@ -22,7 +22,8 @@ bool calm_init(struct calm *calm, dsc_model *model, size_t n, uint64_t seed,
                enum vector_dtype dtype);
 void calm_release(struct calm *calm);
 
-/* The gradient of step t: magnitudes from 1e-6 to 10, both signs. Borrowed until the next call. */
+/* The gradient of step t: magnitudes from 1e-6 (F16: 6e-5) to 16, both signs. Borrowed until the
+ * next call. */
 const float *calm_gradient(struct calm *calm, uint64_t t);
 
 /* The update of step t: the next, or one of the last two. Borrowed. */
