@@ -108,8 +108,8 @@ static void check_reply(const struct reply *reply)
         check_problem(reply);
         return;
     }
-    check(reply->status == 200 || reply->status == 201 || reply->status == 204 ||
-          reply->status == 304);
+    check(reply->status == 200 || reply->status == 201 || reply->status == 202 ||
+          reply->status == 204 || reply->status == 206 || reply->status == 304);
     if (reply->content_type && strcmp(reply->content_type, "application/json") == 0)
         json_decref(json_of(reply));
 }
