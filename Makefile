@@ -176,7 +176,7 @@ sanitize: deps-test ## every test under AddressSanitizer and UndefinedBehaviorSa
 
 # Only what has threads, and fewer kills. The libraries are not instrumented, but their locks and atomics are seen well
 # enough that nothing has to be suppressed. A child server's reports go to files, since its stderr goes nowhere.
-TSAN_UNIT := buf pool log http groups peers session registry store store_journal stream watch job
+TSAN_UNIT := buf pool log http groups peers session registry store models store store_journal stream watch job
 TSAN_TESTS := $(wildcard $(TSAN_UNIT:%=tests/unit/test_%.c))
 .PHONY: tsan
 tsan: deps-test ## the tests that have threads under ThreadSanitizer
