@@ -20,7 +20,7 @@
  *     a `memory` session is 404
  *
  * and every update, of every round, is compared bit for bit with a run that was never disturbed
- * (calm.h). Before every restart both databases pass integrity_check.
+ * (calm.h). Before every fourth restart, and at the end, both databases pass integrity_check.
  *
  * DESCENT_CRASH_KILLS (200) is for slow builds; the least for each phase, a tenth, shrinks with it.
  * No sleeps: waits are for a gauge or a semaphore, with a deadline. */
@@ -42,7 +42,7 @@
 #include <cmocka.h>
 
 enum { CLIENTS = 11, IN_FLIGHT_MIN = 4, STEPS_A_ROUND = 2, HOLDERS = 4 };
-enum { READY_SECONDS = 60, MOMENT_SECONDS = 2 };
+enum { READY_SECONDS = 60, MOMENT_SECONDS = 2, SOUND_EVERY = 4 };
 
 enum format { JSON, F32, BF16 };
 
@@ -501,7 +501,8 @@ static void play_round(struct fleet *f)
     report_faults(f);
     assert_true(ready);
     count_kill(f, aim);
-    assert_true(disk_sound(f->server.dir));
+    if (f->round % SOUND_EVERY == 0) /* damage stays, and reading everything is what takes long */
+        assert_true(disk_sound(f->server.dir));
     assert_int_equal(
         disk_number(f->server.dir, "SELECT count(*) FROM session WHERE durability = 2"), 0);
     f->round++;
@@ -536,6 +537,7 @@ static void test_two_hundred_kills(void **state)
     while (fleet.kills < wanted && fleet.round < 2 * wanted)
         play_round(&fleet);
     print_table(&fleet, wanted);
+    assert_true(disk_sound(fleet.server.dir));
     assert_int_equal(fleet.kills, wanted);
     for (size_t i = 0; i < sizeof aims / sizeof *aims; i++)
         assert_true(fleet.hit[aims[i]] >= wanted / 10);

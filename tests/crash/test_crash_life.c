@@ -446,7 +446,11 @@ static void test_whole_or_absent(void **state)
 
 /* --- the first start --- */
 
-enum { STARTS = 40 };
+/* 40 by default. */
+static int starts(void)
+{
+    return 4 * kills_each();
+}
 
 /* Begin a first start and kill it `after_us` later; the folder is left as it is. */
 static void kill_in_start(struct served *server, uint64_t after_us)
@@ -494,10 +498,10 @@ static void test_a_first_start_cut_off(void **state)
     assert_true(served_start(&whole));
     const uint64_t took_us = now_us() - began;
     assert_true(served_stop(&whole));
-    for (int i = 0; i < STARTS; i++) {
+    for (int i = 0; i < starts(); i++) {
         struct served server = {0};
         char path[128];
-        kill_in_start(&server, took_us * (uint64_t)i / STARTS);
+        kill_in_start(&server, took_us * (uint64_t)i / (uint64_t)starts());
         snprintf(path, sizeof path, "%s/bulk.db", server.dir);
         unfinished += access(path, F_OK) != 0 ||
                       disk_number(server.dir,
@@ -508,8 +512,8 @@ static void test_a_first_start_cut_off(void **state)
         assert_true(served_start(&server) && served_stop(&server));
     }
     print_message(
-        "crash: %d first starts of %.0f ms cut off, %d before their databases were made\n", STARTS,
-        (double)took_us / 1e3, unfinished);
+        "crash: %d first starts of %.0f ms cut off, %d before their databases were made\n",
+        starts(), (double)took_us / 1e3, unfinished);
 }
 
 /* --- life --- */
