@@ -42,7 +42,7 @@
 #include <cmocka.h>
 
 enum { CLIENTS = 11, IN_FLIGHT_MIN = 4, STEPS_A_ROUND = 2, HOLDERS = 4 };
-enum { READY_SECONDS = 60, MOMENT_SECONDS = 2, SOUND_EVERY = 4 };
+enum { READY_SECONDS = 60, MOMENT_SECONDS = 10, SOUND_EVERY = 4 };
 
 enum format { JSON, F32, BF16 };
 

@@ -28,7 +28,7 @@
 
 #include <cmocka.h>
 
-enum { CLIENTS = 4, COORDINATES = 20000, MOMENT_SECONDS = 2 };
+enum { CLIENTS = 4, COORDINATES = 20000, MOMENT_SECONDS = 60 };
 
 /* A client's next request; also, what it has: everything of the kinds before. */
 enum deed { CREATE, IMPORT, BEGIN, STEP, STEP_ON, RESET, STEP_AGAIN, END, REMOVE, DEEDS };
@@ -49,6 +49,7 @@ struct client {
     struct calm calm;
     struct wire wire;
     atomic_int in_flight; /* the deed, or DEEDS */
+    atomic_bool over;     /* it goes no further: something is wrong, or the server is dead */
     pthread_t thread;
     char fault[256];
 };
@@ -332,6 +333,7 @@ static void *play(void *arg)
             client->next++;
         }
     }
+    atomic_store(&client->over, true);
     wire_close(&client->wire);
     return NULL;
 }
@@ -355,13 +357,21 @@ static bool met(const struct stage *s, enum deed deed)
     return false;
 }
 
+static bool anybody_wrong(const struct stage *s)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        if (atomic_load(&s->client[i].over))
+            return true;
+    return false;
+}
+
 /* `lag` looks later than the first that meets it, so that kills do not all come at its beginning.
  */
 static void wait_for(const struct stage *s, enum deed deed, unsigned lag)
 {
-    const uint64_t end_us = now_us() + MOMENT_SECONDS * 1000000;
+    const uint64_t end_us = now_us() + UINT64_C(1000000) * MOMENT_SECONDS;
 
-    while (now_us() < end_us && !(met(s, deed) && lag-- == 0))
+    while (now_us() < end_us && !anybody_wrong(s) && !(met(s, deed) && lag-- == 0))
         sched_yield();
 }
 
@@ -400,8 +410,10 @@ static void kill_at(struct stage *s, enum deed deed)
 {
     assert_true(served_start(&s->server));
     atomic_store(&s->killed, false);
-    for (int i = 0; i < CLIENTS; i++)
+    for (int i = 0; i < CLIENTS; i++) {
+        atomic_store(&s->client[i].over, false);
         assert_int_equal(pthread_create(&s->client[i].thread, NULL, play, &s->client[i]), 0);
+    }
     wait_for(s, deed, (unsigned)s->kills * 5 % 16);
     atomic_store(&s->killed, true);
     assert_true(served_kill(&s->server));
@@ -431,6 +443,9 @@ static void test_whole_or_absent(void **state)
     (void)state;
     for (int i = 0; i < kills_each() * DEEDS; i++)
         kill_at(s, (enum deed)(i % DEEDS));
+    for (int i = 0; i < DEEDS; i++) /* a client may be quicker than the kill: then once more */
+        for (int more = 0; more < kills_each() && s->met[i] < kills_each() / 2; more++)
+            kill_at(s, (enum deed)i);
     print_message(
         "crash: %d kills of %d clients; %d left rows of a deleted session for the next start\n",
         s->kills, CLIENTS, s->garbage);
