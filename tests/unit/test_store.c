@@ -1,5 +1,5 @@
 /* test_store.c -- the small database: opened, refused, several calls as one transaction, several
- * threads, and whether it can be written */
+ * threads */
 #include "server/store.h"
 #include "server/fault.h"
 
@@ -9,12 +9,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,59 +177,6 @@ static void test_threads(void **state)
     }
 }
 
-/* --- can it be written? --- */
-
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-
-    (void)signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void test_full(void **state)
-{
-    struct room *const room = *state;
-    dsc_err err = {0};
-
-    assert_true(store_writable(room->store, NULL));
-    limit_files(1);
-    const int inserted = insert(room->store, "late");
-    const bool writable = store_writable(room->store, &err);
-    assert_true(store_begin(room->store, NULL));
-    const int inside = insert(room->store, "later"); /* may succeed: its end does not */
-    const bool ended = store_end(room->store, inside == DSC_OK, NULL);
-    limit_files(RLIM_INFINITY);
-    assert_int_equal(inserted, FAULT_STORAGE_FULL);
-    assert_false(writable);
-    assert_int_equal(err.code, FAULT_STORAGE_FULL);
-    assert_false(ended);
-    assert_true(store_writable(room->store, NULL)); /* at once */
-    assert_false(there(room, "late"));
-    assert_false(there(room, "later"));
-    assert_int_equal(insert(room->store, "late"), DSC_OK);
-}
-
-static void test_moved(void **state)
-{
-    struct room *const room = *state;
-    char here[128], away[128];
-    dsc_err err = {0};
-
-    (void)snprintf(here, sizeof here, "%s/descent.db", room->dir);
-    (void)snprintf(away, sizeof away, "%s/away.db", room->dir);
-    assert_int_equal(rename(here, away), 0);
-    assert_int_equal(insert(room->store, "late"), FAULT_INTERNAL);
-    assert_false(store_writable(room->store, &err));
-    assert_non_null(strstr(err.text, "moved"));
-    assert_false(there(room, "late"));
-    assert_int_equal(rename(away, here), 0);
-    assert_true(store_writable(room->store, NULL));
-    assert_int_equal(insert(room->store, "late"), DSC_OK);
-}
-
 /* --- opening --- */
 
 static void test_private(void **state)
@@ -275,8 +220,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nested, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure_inside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_moved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_private, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_newer_is_refused, set_up, tear_down),
     };
