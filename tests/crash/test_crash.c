@@ -487,9 +487,26 @@ static void count_kill(struct fleet *f, enum probe_phase aim)
         }
 }
 
+static int kills_wanted(void)
+{
+    const char *text = getenv("DESCENT_CRASH_KILLS");
+
+    return text ? atoi(text) : 200;
+}
+
+/* A phase that has been hit too rarely, because requests were quicker than the kill; PROBE_NONE
+ * when there is none. */
+static enum probe_phase lacking(const struct fleet *f)
+{
+    for (size_t i = 0; i < sizeof aims / sizeof *aims; i++)
+        if (f->hit[aims[i]] < kills_wanted() / 10)
+            return aims[i];
+    return PROBE_NONE;
+}
+
 static void play_round(struct fleet *f)
 {
-    enum probe_phase aim = aims[f->kills % 4];
+    const enum probe_phase aim = f->kills < kills_wanted() ? aims[f->kills % 4] : lacking(f);
 
     assert_true(served_start(&f->server));
     start_clients(f);
@@ -510,13 +527,6 @@ static void play_round(struct fleet *f)
 
 /* --- the test --- */
 
-static int kills_wanted(void)
-{
-    const char *text = getenv("DESCENT_CRASH_KILLS");
-
-    return text ? atoi(text) : 200;
-}
-
 static void print_table(const struct fleet *f, int wanted)
 {
     print_message("crash: %d kills with at least %d requests in flight (%d with fewer, repeated),"
@@ -534,11 +544,11 @@ static void test_two_hundred_kills(void **state)
     int wanted = kills_wanted();
 
     (void)state;
-    while (fleet.kills < wanted && fleet.round < 2 * wanted)
+    while ((fleet.kills < wanted || lacking(&fleet) != PROBE_NONE) && fleet.round < 2 * wanted)
         play_round(&fleet);
     print_table(&fleet, wanted);
     assert_true(disk_sound(fleet.server.dir));
-    assert_int_equal(fleet.kills, wanted);
+    assert_true(fleet.kills >= wanted);
     for (size_t i = 0; i < sizeof aims / sizeof *aims; i++)
         assert_true(fleet.hit[aims[i]] >= wanted / 10);
     assert_true(fleet.replays >= wanted / 4);
