@@ -21,7 +21,15 @@
 
 #define OLD "ses_0123456789abcdef0123456789abcdef"
 
-enum { N = 3000, SESSIONS = 4, BACKUPS = 4, STEPS_MIN = 20, LINE = 512 };
+enum {
+    N = 3000,
+    SESSIONS = 4,
+    BACKUPS = 4,
+    STEPS_MIN = 20,
+    FORK_EVERY = 4,
+    FORKS = 25,
+    LINE = 512
+};
 
 static struct served server;
 static dsc_model *adam;
@@ -84,27 +92,54 @@ struct subject {
 
 struct traffic {
     struct subject subject[SESSIONS];
+    uint64_t steps_max; /* it ends by itself when each session has taken as many; 0: it does not */
     atomic_bool over;
     char fault[256];
     pthread_t thread;
 };
 
+/* A POST that makes something; the id of the session in the reply, if `id` is not NULL. */
+static bool post(struct wire *wire, const char *path, const char *body, char id[40])
+{
+    char text[LINE];
+    struct wire_reply reply;
+    const int len = snprintf(text, sizeof text,
+                             "POST %s HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                             "Content-Length: %zu\r\n\r\n%s",
+                             path, strlen(body), body);
+
+    if (!wire_send(wire, text, (size_t)len) || !wire_read(wire, &reply) || reply.status != 201)
+        return false;
+    return !id || sscanf(strstr(reply.body, "ses_"), "%39[a-z0-9_]", id) == 1;
+}
+
 static bool create(struct wire *wire, const char *durability, char id[40])
 {
-    char text[LINE], body[160];
-    struct wire_reply reply;
+    char body[160];
 
     (void)snprintf(body, sizeof body,
                    "{\"optimizer\":\"adam\",\"coordinates\":%d,\"durability\":\"%s\","
                    "\"ttl_seconds\":1000}",
                    N, durability);
-    const int len = snprintf(text, sizeof text,
-                             "POST /v1/sessions HTTP/1.1\r\nHost: test\r\nContent-Type: "
-                             "application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                             strlen(body), body);
-    if (!wire_send(wire, text, (size_t)len) || !wire_read(wire, &reply) || reply.status != 201)
-        return false;
-    return sscanf(strstr(reply.body, "ses_"), "%39[a-z0-9_]", id) == 1;
+    return post(wire, "/v1/sessions", body, id);
+}
+
+/* A session with the state of another; what is kept of it under the step's number. */
+static bool fork_session(struct wire *wire, const char *id, char fork[40])
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "/v1/sessions/%s/fork", id);
+    return post(wire, path, "{}", fork);
+}
+
+static bool checkpoint(struct wire *wire, const char *id, uint64_t step)
+{
+    char path[128], body[64];
+
+    (void)snprintf(path, sizeof path, "/v1/sessions/%s/checkpoints", id);
+    (void)snprintf(body, sizeof body, "{\"name\":\"at-%" PRIu64 "\"}", step);
+    return post(wire, path, body, NULL);
 }
 
 static bool take_step(struct wire *wire, const char *id, const float *gradient, uint64_t t)
@@ -132,10 +167,12 @@ static bool end(struct wire *wire, const char *id)
     return wire_send(wire, text, (size_t)len) && wire_read(wire, &reply) && reply.status == 204;
 }
 
-/* A step of each session, and a session that begins, takes a step and ends. */
+/* A step of each session; one that begins, takes a step and ends; and, once in a while, a fork,
+ * which stays, and a checkpoint. */
 static bool one_round(struct traffic *traffic, struct wire *wire, struct calm *calm)
 {
     char passing[40];
+    const uint64_t steps = atomic_load(&traffic->subject[0].steps);
 
     for (int i = 0; i < SESSIONS; i++) {
         struct subject *const subject = &traffic->subject[i];
@@ -144,8 +181,18 @@ static bool one_round(struct traffic *traffic, struct wire *wire, struct calm *c
             return false;
         atomic_store(&subject->steps, t + 1);
     }
+    if (steps % FORK_EVERY == 0 && steps < FORKS * FORK_EVERY &&
+        !(fork_session(wire, traffic->subject[0].id, passing) &&
+          checkpoint(wire, traffic->subject[0].id, steps)))
+        return false;
     return create(wire, "relaxed", passing) &&
            take_step(wire, passing, calm_gradient(calm, 0), 0) && end(wire, passing);
+}
+
+static bool is_done(const struct traffic *traffic)
+{
+    return traffic->steps_max &&
+           atomic_load(&traffic->subject[SESSIONS - 1].steps) >= traffic->steps_max;
 }
 
 static void *keep_going(void *arg)
@@ -155,7 +202,7 @@ static void *keep_going(void *arg)
     struct wire wire = {0};
     bool ok = calm_init(&calm, adam, N, 3, VECTOR_F32) && wire_open(&wire, server.port, WIRE_WIDE);
 
-    while (ok && !atomic_load(&traffic->over))
+    while (ok && !atomic_load(&traffic->over) && !is_done(traffic))
         ok = one_round(traffic, &wire, &calm);
     if (!ok)
         (void)snprintf(traffic->fault, sizeof traffic->fault, "a request failed beside a backup");
@@ -164,11 +211,11 @@ static void *keep_going(void *arg)
     return NULL;
 }
 
-static void begin(struct traffic *traffic)
+static void begin(struct traffic *traffic, uint64_t steps_max)
 {
     struct wire wire;
 
-    *traffic = (struct traffic) {.over = false};
+    *traffic = (struct traffic) {.over = false, .steps_max = steps_max};
     assert_true(wire_open(&wire, server.port, WIRE_WIDE));
     for (int i = 0; i < SESSIONS; i++)
         assert_true(create(&wire, i % 2 ? "relaxed" : "strict", traffic->subject[i].id));
@@ -229,7 +276,44 @@ static void expect_steps(struct client *client, const char *id, uint64_t from, u
     calm_release(&calm);
 }
 
-/* The last answer again, then three more; returns the steps there were. */
+/* All sessions were sent the same gradients, so each, whatever it was doing, goes on like the
+ * others from its step. */
+static void expect_all_continue(struct client *client)
+{
+    json_t *const page = client_json(client, "GET", "/v1/sessions?page_size=1000", NULL, 200);
+    const json_t *const items = json_object_get(page, "items");
+
+    assert_true(json_array_size(items) >= SESSIONS);
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *const one = json_array_get(items, i);
+        const uint64_t step = (uint64_t)json_integer_value(json_object_get(one, "step"));
+        expect_steps(client, json_string_value(json_object_get(one, "id")), step, step + 1);
+    }
+    json_decref(page);
+}
+
+/* A checkpoint has the state of its step; restoring it is how one sees that. */
+static void expect_checkpoints(struct client *client, const char *id)
+{
+    char path[160], restore[128], body[160];
+
+    (void)snprintf(path, sizeof path, "/v1/sessions/%s/checkpoints", id);
+    (void)snprintf(restore, sizeof restore, "/v1/sessions/%s/restore", id);
+    json_t *const page = client_json(client, "GET", path, NULL, 200);
+    const json_t *const items = json_object_get(page, "items");
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const char *const name =
+            json_string_value(json_object_get(json_array_get(items, i), "name"));
+        (void)snprintf(body, sizeof body, "{\"checkpoint\":\"%s\"}", name);
+        json_decref(client_json(client, "POST", restore, body, 200));
+        const uint64_t step = step_of(client, id);
+        assert_int_equal(step, strtoull(name + strlen("at-"), NULL, 10) + 1);
+        expect_steps(client, id, step, step + 1);
+    }
+    json_decref(page);
+}
+
+/* The last answer again, then three more; then everything else that is in the copy. */
 static void expect_continued(const char *dir, struct traffic *traffic, const uint64_t *before)
 {
     struct served copy = {.pid = 0};
@@ -244,20 +328,18 @@ static void expect_continued(const char *dir, struct traffic *traffic, const uin
         assert_true(steps <= atomic_load(&traffic->subject[i].steps) + 1); /* one is in flight */
         expect_steps(&client, traffic->subject[i].id, steps ? steps - 1 : 0, steps + 3);
     }
-    json_t *const page = client_json(&client, "GET", "/v1/sessions?page_size=1000", NULL, 200);
-    const size_t count = json_array_size(json_object_get(page, "items"));
-    assert_true(count >= SESSIONS);
-    json_decref(page);
+    expect_all_continue(&client);
+    expect_checkpoints(&client, traffic->subject[0].id);
     client_close(&client);
     assert_true(served_kill(&copy));
     assert_true(disk_sound(dir));
     /* of sessions that ended meanwhile nothing is left, in either */
-    assert_int_equal(disk_number(dir,
-                                 "SELECT count(*) FROM (SELECT session FROM bulk.gradient UNION"
-                                 " SELECT session FROM bulk.chunk UNION SELECT session FROM"
-                                 " bulk.last_use) WHERE session NOT IN (SELECT seq FROM"
-                                 " session)"),
-                     0);
+    assert_int_equal(
+        disk_number(dir, "SELECT count(*) FROM (SELECT session FROM bulk.gradient UNION"
+                         " SELECT session FROM bulk.chunk UNION SELECT session FROM"
+                         " bulk.last_use) WHERE session > 0 AND session NOT IN (SELECT seq FROM"
+                         " session)"),
+        0);
 }
 
 static void test_backup_beside_traffic(void **state)
@@ -267,7 +349,7 @@ static void test_backup_beside_traffic(void **state)
     char dir[64], restored[64];
 
     (void)state;
-    begin(&traffic);
+    begin(&traffic, 0);
     for (int k = 1; k <= BACKUPS; k++) {
         fresh_folder(dir);
         fresh_folder(restored);
@@ -352,8 +434,8 @@ static void test_damage_is_seen(void **state)
     struct traffic traffic;
 
     (void)state;
-    begin(&traffic);
-    wait_for_steps(&traffic, 100); /* so that there are chunks */
+    begin(&traffic, 120); /* there are chunks, and some gradients after them */
+    wait_for_steps(&traffic, 120);
     finish(&traffic);
     expect_seen("DELETE FROM bulk.gradient WHERE step = (SELECT max(step) - 2 FROM bulk.gradient)",
                 NULL, 0, "gradients are missing between step ");
