@@ -92,7 +92,7 @@ static void stop(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    static const struct http_calls calls = {begin, serve, finish, NULL};
+    static const struct http_calls calls = {.begin = begin, .serve = serve, .done = finish};
     dsc_err err = {0};
 
     (void)argc, (void)argv;
