@@ -56,6 +56,7 @@ struct exchange {
 
 struct http {
     struct MHD_Daemon *daemon;
+    MHD_socket listener; /* once it has been quiesced; 0 before */
     struct http_calls calls;
     struct probe *probe;
     struct peers *peers;
@@ -622,8 +623,11 @@ void http_quiesce(struct http *http)
     const MHD_socket listener = MHD_quiesce_daemon(http->daemon);
 
     atomic_store(&http->quiet, true);
-    if (listener != MHD_INVALID_SOCKET)
-        close(listener);
+    if (listener == MHD_INVALID_SOCKET)
+        return;
+    (void)shutdown(listener,
+                   SHUT_RD); /* refuses connections; the library's thread may still use it */
+    http->listener = listener;
 }
 
 /* Until every request is answered and its answer sent; clients that do not read get as long as
@@ -650,5 +654,7 @@ void http_stop(struct http *http)
     streams_end(http->streams);
     wait_until_idle(http);
     MHD_stop_daemon(http->daemon);
+    if (http->listener > 0)
+        close(http->listener);
     http_free(http);
 }
